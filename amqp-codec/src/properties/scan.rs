@@ -1,0 +1,77 @@
+//! Finding one property in the raw bytes, for the path that every message takes.
+//!
+//! Values in front of the wanted one are stepped over by their length. Nothing is decoded, copied
+//! or checked for UTF-8 here.
+
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::combinator::recognize;
+
+use super::{FLAG_DELIVERY_MODE, FLAG_HEADERS, FLAG_PRIORITY, FLAG_TIMESTAMP, flag_words};
+use crate::error::DecodeError;
+use crate::primitive::{Parsed, long_bytes, short_bytes};
+
+/// The bits of a flag word that are properties of the basic class.
+const KNOWN_FLAGS: u16 = 0xFFFC;
+
+/// The first flag word; 0 when there is not even that.
+#[inline]
+pub fn property_flags(raw: &[u8]) -> u16 {
+    raw.first_chunk()
+        .map_or(0, |word| u16::from_be_bytes(*word))
+}
+
+/// The delivery mode, if there is one.
+#[inline]
+pub fn delivery_mode(raw: &[u8]) -> Result<Option<u8>, DecodeError> {
+    let value = property_value(raw, FLAG_DELIVERY_MODE)?;
+    Ok(value.and_then(|bytes| bytes.first().copied()))
+}
+
+/// The bytes of the one property that `flag` names: of a short string its text, of the headers
+/// the table with its length, of a number its bytes in network order.
+#[inline]
+pub fn property_value(raw: &[u8], flag: u16) -> Result<Option<&[u8]>, DecodeError> {
+    debug_assert!(
+        (flag & KNOWN_FLAGS).is_power_of_two(),
+        "one flag of a property"
+    );
+    let (mut rest, flags) = flag_words(raw)?;
+    if flags & flag == 0 {
+        return Ok(None);
+    }
+    let mut before = flags & KNOWN_FLAGS & !(flag | (flag - 1));
+    while before != 0 {
+        let first = 1 << before.ilog2();
+        (rest, _) = value(first, rest)?;
+        before &= !first;
+    }
+    let (_, value) = value(flag, rest)?;
+    Ok(Some(value))
+}
+
+/// Checks that flags and values agree with the length of the bytes. The headers are not decoded.
+pub fn check_properties(raw: &[u8]) -> Result<(), DecodeError> {
+    let (mut rest, flags) = flag_words(raw)?;
+    let mut left = flags & KNOWN_FLAGS;
+    while left != 0 {
+        let first = 1 << left.ilog2();
+        (rest, _) = value(first, rest)?;
+        left &= !first;
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(DecodeError::Trailing)
+    }
+}
+
+#[inline]
+fn value(flag: u16, input: &[u8]) -> Parsed<'_, &[u8]> {
+    match flag {
+        FLAG_HEADERS => recognize(long_bytes).parse(input),
+        FLAG_DELIVERY_MODE | FLAG_PRIORITY => take(1usize)(input),
+        FLAG_TIMESTAMP => take(8usize)(input),
+        _ => short_bytes(input),
+    }
+}

@@ -1,0 +1,106 @@
+//! Strings of at most 255 bytes, the length proven by the type.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+use crate::error::EncodeError;
+
+/// The longest short string: its length travels in one byte.
+pub const SHORT_STRING_MAX: usize = 255;
+
+/// An owned short string: UTF-8, at most [`SHORT_STRING_MAX`] bytes.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShortString(Box<str>);
+
+impl ShortString {
+    /// The text, cut as [`clip`] cuts it.
+    pub fn clipped(text: &str) -> ShortString {
+        ShortString(clip(text).into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text as an owned string, without a copy.
+    pub fn into_string(self) -> String {
+        self.0.into_string()
+    }
+}
+
+/// The longest beginning of `text` that is a short string; characters stay whole.
+pub fn clip(text: &str) -> &str {
+    let mut end = text.len().min(SHORT_STRING_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl TryFrom<&str> for ShortString {
+    type Error = EncodeError;
+
+    fn try_from(text: &str) -> Result<ShortString, EncodeError> {
+        if text.len() > SHORT_STRING_MAX {
+            return Err(EncodeError::ShortStringTooLong(text.len()));
+        }
+        Ok(ShortString(text.into()))
+    }
+}
+
+impl TryFrom<String> for ShortString {
+    type Error = EncodeError;
+
+    fn try_from(text: String) -> Result<ShortString, EncodeError> {
+        if text.len() > SHORT_STRING_MAX {
+            return Err(EncodeError::ShortStringTooLong(text.len()));
+        }
+        Ok(ShortString(text.into_boxed_str()))
+    }
+}
+
+impl Deref for ShortString {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ShortString {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for ShortString {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for ShortString {
+    fn eq(&self, other: &str) -> bool {
+        &*self.0 == other
+    }
+}
+
+impl PartialEq<&str> for ShortString {
+    fn eq(&self, other: &&str) -> bool {
+        &*self.0 == *other
+    }
+}
+
+impl fmt::Display for ShortString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ShortString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
