@@ -1,2 +1,7 @@
-//! The `leveret` binary.
-fn main() {}
+//! The `leveret` binary: everything is in the library, so that tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    leveret::cli::run()
+}
