@@ -10,6 +10,9 @@
 //! Cutting looks at the head first, so that a frame over the limit is refused before anyone
 //! buffers it, and it borrows the payload. What is in a payload is not this file's business.
 
+#[cfg(test)]
+mod tests;
+
 use thiserror::Error;
 
 use crate::error::EncodeError;

@@ -23,6 +23,8 @@ mod primitive;
 mod properties;
 mod reply_code;
 mod short_string;
+#[cfg(test)]
+mod strategies;
 mod table;
 
 pub use error::{DecodeError, EncodeError};

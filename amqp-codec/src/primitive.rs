@@ -13,24 +13,28 @@ use crate::error::{DecodeError, EncodeError};
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, DecodeError>;
 
 /// The bytes of a short string, whatever they hold.
+#[inline]
 pub(crate) fn short_bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, len) = be_u8(input)?;
     take(len)(rest)
 }
 
 /// A short string, checked to be UTF-8.
+#[inline]
 pub(crate) fn shortstr(input: &[u8]) -> Parsed<'_, &str> {
     let utf8 = |bytes| str::from_utf8(bytes).map_err(|_| DecodeError::Utf8);
     map_res(short_bytes, utf8).parse(input)
 }
 
 /// The bytes behind a 32-bit length: a long string, or the inside of a table or array.
+#[inline]
 pub(crate) fn long_bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, len) = be_u32(input)?;
     take(len)(rest)
 }
 
 /// Writes a short string.
+#[inline]
 pub(crate) fn put_shortstr(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
     let len = u8::try_from(text.len()).map_err(|_| EncodeError::ShortStringTooLong(text.len()))?;
     out.push(len);
@@ -39,6 +43,7 @@ pub(crate) fn put_shortstr(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeEr
 }
 
 /// Writes a long string.
+#[inline]
 pub(crate) fn put_longstr(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
     let len =
         u32::try_from(bytes.len()).map_err(|_| EncodeError::LongStringTooLong(bytes.len()))?;
@@ -48,6 +53,7 @@ pub(crate) fn put_longstr(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeE
 }
 
 /// Writes a 32-bit length in front of what `body` writes, known only afterwards.
+#[inline]
 pub(crate) fn put_sized(
     out: &mut Vec<u8>,
     body: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
@@ -62,6 +68,7 @@ pub(crate) fn put_sized(
 }
 
 /// Runs `write`; when it fails, `out` is as it was before.
+#[inline]
 pub(crate) fn put_whole(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,

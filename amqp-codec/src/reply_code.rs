@@ -94,3 +94,50 @@ impl ReplyCode {
         self as u16
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_names_and_scopes_are_those_of_the_protocol() {
+        let text: Vec<String> = ReplyCode::ALL
+            .iter()
+            .map(|code| format!("{} {} {:?}", code.code(), code.name(), code.scope()))
+            .collect();
+        let expected = [
+            "200 REPLY_SUCCESS Connection",
+            "311 CONTENT_TOO_LARGE Channel",
+            "312 NO_ROUTE Channel",
+            "313 NO_CONSUMERS Channel",
+            "320 CONNECTION_FORCED Connection",
+            "402 INVALID_PATH Connection",
+            "403 ACCESS_REFUSED Channel",
+            "404 NOT_FOUND Channel",
+            "405 RESOURCE_LOCKED Channel",
+            "406 PRECONDITION_FAILED Channel",
+            "501 FRAME_ERROR Connection",
+            "502 SYNTAX_ERROR Connection",
+            "503 COMMAND_INVALID Connection",
+            "504 CHANNEL_ERROR Connection",
+            "505 UNEXPECTED_FRAME Connection",
+            "506 RESOURCE_ERROR Connection",
+            "530 NOT_ALLOWED Connection",
+            "540 NOT_IMPLEMENTED Connection",
+            "541 INTERNAL_ERROR Connection",
+        ];
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn only_known_numbers_are_codes() {
+        for number in 0..=u16::MAX {
+            let code = ReplyCode::from_code(number);
+            assert_eq!(
+                code.is_some(),
+                ReplyCode::ALL.iter().any(|code| code.code() == number)
+            );
+            assert!(code.is_none_or(|code| code.code() == number));
+        }
+    }
+}

@@ -104,3 +104,45 @@ impl fmt::Debug for ShortString {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_hundred_and_fifty_five_bytes_are_the_limit() {
+        for len in [0, 254, 255] {
+            let text = "x".repeat(len);
+            assert_eq!(ShortString::try_from(text.as_str()).unwrap(), *text);
+            assert_eq!(
+                ShortString::try_from(text.clone()).unwrap().into_string(),
+                text
+            );
+        }
+        let text = "x".repeat(256);
+        let refused = Err(EncodeError::ShortStringTooLong(256));
+        assert_eq!(ShortString::try_from(text.as_str()), refused);
+        assert_eq!(ShortString::try_from(text), refused);
+    }
+
+    #[test]
+    fn clipping_keeps_characters_whole() {
+        assert_eq!(clip("short"), "short");
+        assert_eq!(clip(&"x".repeat(300)), "x".repeat(255));
+        // 127 characters of two bytes are 254; the next one would end at 256.
+        assert_eq!(clip(&"ö".repeat(200)), "ö".repeat(127));
+        assert_eq!(ShortString::clipped(&"🐇".repeat(64)), *"🐇".repeat(63));
+    }
+
+    #[test]
+    fn a_short_string_looks_and_sorts_like_its_text() {
+        let text = ShortString::clipped("a\"b");
+        assert_eq!(format!("{text} {text:?}"), "a\"b \"a\\\"b\"");
+        assert!(ShortString::clipped("a") < ShortString::clipped("b"));
+        let set = std::collections::HashSet::from([text]);
+        assert!(
+            set.contains("a\"b"),
+            "found by its text, without an allocation"
+        );
+    }
+}

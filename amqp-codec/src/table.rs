@@ -6,8 +6,14 @@
 //! ```
 //!
 //! A table keeps order, duplicates and the type of every value, so that what is decoded encodes
-//! to the same bytes. Of two entries with one name the first counts, as in RabbitMQ. Names must
-//! be UTF-8.
+//! to the same bytes (only a boolean other than 0 becomes 1). Of two entries with one name the first
+//! counts, as in RabbitMQ. Names must be UTF-8; RabbitMQ takes any bytes.
+//!
+//! An entry takes two bytes at least and an array element one, so what a table occupies in memory
+//! is bounded by a small multiple of the frame it came in.
+
+#[cfg(test)]
+mod tests;
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field_value::{self, FieldValue};

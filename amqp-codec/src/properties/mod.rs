@@ -7,6 +7,11 @@
 //!
 //! A message's properties travel as the raw bytes they came in. [`Properties`] borrows from them
 //! where all are wanted; the functions in `scan` find one value without decoding the others.
+//!
+//! Two rules differ from RabbitMQ 3.10, which ignores bit 0 of the flags and never looks whether
+//! text is UTF-8: here a flag word may be continued, as the specification has it, and
+//! [`Properties::parse`] refuses text that is not UTF-8. [`check_properties`] lets it pass, so
+//! that a broker can carry such a message unread. Bit 1 of the first word is ignored as there.
 
 mod scan;
 #[cfg(test)]
