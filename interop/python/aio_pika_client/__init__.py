@@ -1,0 +1,1 @@
+"""The scenarios with aio-pika, as its users write them: objects for exchanges and queues."""
