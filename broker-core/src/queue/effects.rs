@@ -1,0 +1,75 @@
+//! What a turn of the machine leaves to be done once the queue is unlocked.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use smallvec::SmallVec;
+
+use super::handle::{Deletion, QueueHandle, QueueHost};
+use crate::credit::ChannelCredit;
+use crate::inbox::{Inbox, Pushed};
+use crate::time::Timestamp;
+
+/// Collected under the lock, carried out after it.
+#[derive(Default)]
+pub(super) struct Effects {
+    wakers: SmallVec<[Waker; 2]>,
+    /// Connections and channels that had no room for a message.
+    skipped: Vec<(Arc<Inbox>, Arc<ChannelCredit>)>,
+    pub(super) arm: Option<Timestamp>,
+    pub(super) dead_letters: bool,
+    /// A bounded step ended before the work did.
+    pub(super) unfinished: bool,
+    pub(super) deleted: Option<Deletion>,
+    pub(super) failed: Option<String>,
+}
+
+impl Effects {
+    /// Keeps the waker of a push. False when the inbox was closed.
+    pub(super) fn pushed(&mut self, pushed: Pushed) -> bool {
+        match pushed {
+            Pushed::Done(waker) => {
+                self.wakers.extend(waker);
+                true
+            }
+            Pushed::Closed => false,
+        }
+    }
+
+    /// A consumer was passed over because its connection or channel had no room.
+    pub(super) fn skip(&mut self, inbox: &Arc<Inbox>, credit: &Arc<ChannelCredit>) {
+        self.skipped.push((inbox.clone(), credit.clone()));
+    }
+
+    /// Wakes, registers, arms and reports; no lock is held. True when the queue must be resumed.
+    #[must_use]
+    pub(super) fn carry_out(
+        self,
+        queue: &Arc<QueueHandle>,
+        host: &dyn QueueHost,
+        now: Timestamp,
+    ) -> bool {
+        for waker in self.wakers {
+            waker.wake();
+        }
+        let mut resume = self.unfinished;
+        for (inbox, credit) in &self.skipped {
+            inbox.skip(queue);
+            // What became ready before it knew of us will not tell us.
+            resume |= inbox.is_ready() && credit.is_ready();
+        }
+        if let Some(deadline) = self.arm {
+            host.arm(queue, deadline);
+        }
+        if self.dead_letters {
+            host.dead_letters_waiting(queue, now);
+        }
+        if let Some(message) = &self.failed {
+            host.failed(queue, message);
+        }
+        if let Some(reason) = self.deleted {
+            host.deleted(queue, reason, now);
+        }
+        resume
+    }
+}

@@ -1,0 +1,109 @@
+//! What the management API shows of a queue, copied in one piece under its lock.
+
+use std::sync::Arc;
+
+use amqp_codec::FieldTable;
+
+use crate::inbox::{ConsumerId, Inbox};
+use crate::time::Timestamp;
+
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages that could be delivered now.
+    pub ready: u64,
+    /// Messages that were delivered and not settled.
+    pub unacked: u64,
+    /// Messages that wait to be dead-lettered.
+    pub dead: u64,
+    /// Bytes of ready bodies.
+    pub ready_bytes: u64,
+    /// Bytes of unacked bodies.
+    pub unacked_bytes: u64,
+    /// Ready messages with delivery mode 2.
+    pub ready_persistent: u64,
+    /// Bytes of bodies of ready and unacked messages with delivery mode 2.
+    pub persistent_bytes: u64,
+    /// Unacked messages with delivery mode 2.
+    pub unacked_persistent: u64,
+    /// Consumers, ready or not.
+    pub consumers: u64,
+}
+
+/// What happened in a queue since it was made; only ever grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages published to it, refused ones not counted.
+    pub publish: u64,
+    /// Publishes refused because it was full.
+    pub refused: u64,
+    /// Deliveries to consumers that ack.
+    pub deliver: u64,
+    /// Deliveries to consumers that do not.
+    pub deliver_no_ack: u64,
+    /// Messages given to basic.get that await an ack.
+    pub get: u64,
+    /// Messages given to basic.get that do not.
+    pub get_no_ack: u64,
+    /// Times basic.get found nothing.
+    pub get_empty: u64,
+    /// Acks.
+    pub ack: u64,
+    /// Deliveries and gets of messages marked redelivered.
+    pub redeliver: u64,
+    /// No-ack deliveries that came back unseen.
+    pub returned: u64,
+    /// Messages that died: rejected, expired or too many, dead-lettered or not.
+    pub dropped: u64,
+    /// Messages that an operator or client took away: purged or removed.
+    pub purged: u64,
+}
+
+/// One consumer.
+#[derive(Clone, Debug)]
+pub struct ConsumerSnapshot {
+    /// Its name in the process.
+    pub id: ConsumerId,
+    /// Its consumer tag.
+    pub tag: Arc<str>,
+    /// Its channel.
+    pub channel: u16,
+    /// The inbox of its connection, which tells connections apart.
+    pub inbox: Arc<Inbox>,
+    /// Whether its deliveries await an ack.
+    pub ack_required: bool,
+    /// Its prefetch, 0 for any number.
+    pub prefetch: u16,
+    /// Deliveries it has not settled.
+    pub unacked: u32,
+    /// Whether it has the queue for itself.
+    pub exclusive: bool,
+    /// x-priority.
+    pub priority: i32,
+    /// Whether the queue delivers to it when it has room.
+    pub active: bool,
+    /// The arguments of basic.consume.
+    pub arguments: FieldTable,
+}
+
+/// A queue at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What it holds.
+    pub counts: Counts,
+    /// What happened in it.
+    pub totals: Totals,
+    /// Its consumers, oldest first.
+    pub consumers: Vec<ConsumerSnapshot>,
+    /// Bytes of memory its messages and tables take.
+    pub memory_bytes: u64,
+    /// Since when nothing happened; none before the first command and while it has consumers
+    /// or messages.
+    pub idle_since: Option<Timestamp>,
+    /// The timestamp property of the first ready message, in seconds.
+    pub head_timestamp: Option<u64>,
+    /// The tag of the consumer that has the queue for itself.
+    pub exclusive_consumer_tag: Option<Arc<str>>,
+    /// Whether the machine panicked.
+    pub failed: bool,
+}
