@@ -2,9 +2,7 @@
 //!
 //! Parsers are the complete kind: they see a whole payload, so an early end is an error.
 
-use nom::bytes::complete::take;
-use nom::combinator::map_res;
-use nom::number::complete::{be_u8, be_u32};
+use nom::combinator::{map, map_res};
 use nom::{IResult, Parser};
 
 use crate::error::{DecodeError, EncodeError};
@@ -12,11 +10,48 @@ use crate::error::{DecodeError, EncodeError};
 /// What a parser of this crate returns: the rest of the input and the value.
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, DecodeError>;
 
+const TRUNCATED: nom::Err<DecodeError> = nom::Err::Error(DecodeError::Truncated);
+
+/// The next `N` bytes. Whole arrays, where nom's own number parsers go byte by byte: on the path
+/// of every message that shows.
+#[inline]
+pub(crate) fn array<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
+    let (bytes, rest) = input.split_first_chunk().ok_or(TRUNCATED)?;
+    Ok((rest, *bytes))
+}
+
+/// The next `len` bytes.
+#[inline]
+pub(crate) fn take(len: usize, input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (bytes, rest) = input.split_at_checked(len).ok_or(TRUNCATED)?;
+    Ok((rest, bytes))
+}
+
+#[inline]
+pub(crate) fn be_u8(input: &[u8]) -> Parsed<'_, u8> {
+    map(array, u8::from_be_bytes).parse(input)
+}
+
+#[inline]
+pub(crate) fn be_u16(input: &[u8]) -> Parsed<'_, u16> {
+    map(array, u16::from_be_bytes).parse(input)
+}
+
+#[inline]
+pub(crate) fn be_u32(input: &[u8]) -> Parsed<'_, u32> {
+    map(array, u32::from_be_bytes).parse(input)
+}
+
+#[inline]
+pub(crate) fn be_u64(input: &[u8]) -> Parsed<'_, u64> {
+    map(array, u64::from_be_bytes).parse(input)
+}
+
 /// The bytes of a short string, whatever they hold.
 #[inline]
 pub(crate) fn short_bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, len) = be_u8(input)?;
-    take(len)(rest)
+    take(len.into(), rest)
 }
 
 /// A short string, checked to be UTF-8.
@@ -30,7 +65,7 @@ pub(crate) fn shortstr(input: &[u8]) -> Parsed<'_, &str> {
 #[inline]
 pub(crate) fn long_bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, len) = be_u32(input)?;
-    take(len)(rest)
+    take(len as usize, rest)
 }
 
 /// Writes a short string.

@@ -1,3 +1,5 @@
+//! Frames byte by byte: layout, limits, and input that ends or lies anywhere.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -3,10 +3,10 @@
 //! Consecutive bits share octets, the first in the lowest position; any other argument ends the
 //! octet. That is the only state between two arguments.
 
-use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
-
 use crate::error::{DecodeError, EncodeError};
-use crate::primitive::{self, Parsed, put_longstr, put_shortstr};
+use crate::primitive::{
+    Parsed, be_u8, be_u16, be_u32, be_u64, long_bytes, put_longstr, put_shortstr, shortstr,
+};
 use crate::table::{FieldTable, put_table, table};
 
 const BITS_PER_OCTET: u8 = 8;
@@ -72,12 +72,12 @@ impl<'a> ArgReader<'a> {
 
     #[inline]
     pub(super) fn shortstr(&mut self) -> Result<&'a str, DecodeError> {
-        self.take(primitive::shortstr)
+        self.take(shortstr)
     }
 
     #[inline]
     pub(super) fn longstr(&mut self) -> Result<&'a [u8], DecodeError> {
-        self.take(primitive::long_bytes)
+        self.take(long_bytes)
     }
 
     pub(super) fn table(&mut self) -> Result<FieldTable, DecodeError> {

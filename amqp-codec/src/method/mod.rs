@@ -20,14 +20,13 @@ mod tests;
 use std::fmt;
 
 use nom::Parser;
-use nom::number::complete::be_u16;
 
 pub use table::{
     METHODS, Method, access, basic, channel, confirm, connection, exchange, queue, spec, tx,
 };
 
 use crate::error::{DecodeError, EncodeError};
-use crate::primitive::put_whole;
+use crate::primitive::{be_u16, put_whole};
 
 /// The two numbers that name a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -19,12 +19,13 @@ mod tests;
 
 use nom::Parser;
 use nom::combinator::{cond, recognize};
-use nom::number::complete::{be_u8, be_u16, be_u64};
 
 pub use scan::{check_properties, delivery_mode, property_flags, property_value};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::primitive::{Parsed, long_bytes, put_shortstr, put_whole, shortstr};
+use crate::primitive::{
+    Parsed, be_u8, be_u16, be_u64, long_bytes, put_shortstr, put_whole, shortstr,
+};
 use crate::table::FieldTable;
 
 /// The class of all content in AMQP 0-9-1.
@@ -208,6 +209,7 @@ fn put_raw_table(out: &mut Vec<u8>, table: RawTable<'_>) -> Result<(), EncodeErr
 
 /// The first flag word. Further words are skipped; the basic class has no property for them to
 /// announce, and the size of an unknown one is anyone's guess.
+#[inline]
 fn flag_words(raw: &[u8]) -> Parsed<'_, u16> {
     let (mut rest, flags) = be_u16(raw)?;
     let mut last = flags;

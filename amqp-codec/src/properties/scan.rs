@@ -4,12 +4,11 @@
 //! or checked for UTF-8 here.
 
 use nom::Parser;
-use nom::bytes::complete::take;
 use nom::combinator::recognize;
 
 use super::{FLAG_DELIVERY_MODE, FLAG_HEADERS, FLAG_PRIORITY, FLAG_TIMESTAMP, flag_words};
 use crate::error::DecodeError;
-use crate::primitive::{Parsed, long_bytes, short_bytes};
+use crate::primitive::{Parsed, long_bytes, short_bytes, take};
 
 /// The bits of a flag word that are properties of the basic class.
 const KNOWN_FLAGS: u16 = 0xFFFC;
@@ -70,8 +69,8 @@ pub fn check_properties(raw: &[u8]) -> Result<(), DecodeError> {
 fn value(flag: u16, input: &[u8]) -> Parsed<'_, &[u8]> {
     match flag {
         FLAG_HEADERS => recognize(long_bytes).parse(input),
-        FLAG_DELIVERY_MODE | FLAG_PRIORITY => take(1usize)(input),
-        FLAG_TIMESTAMP => take(8usize)(input),
+        FLAG_DELIVERY_MODE | FLAG_PRIORITY => take(1, input),
+        FLAG_TIMESTAMP => take(8, input),
         _ => short_bytes(input),
     }
 }

@@ -1,3 +1,5 @@
+//! Properties: all fourteen together and apart, and agreement of parsing with scanning.
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

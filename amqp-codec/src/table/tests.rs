@@ -1,3 +1,5 @@
+//! Field tables: every type, the limits of depth and length, and damaged input.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Methods: the table against its second copy, and every method there and back.
+
 mod as_text;
 
 use proptest::collection::vec;
