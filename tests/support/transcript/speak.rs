@@ -16,6 +16,11 @@ impl Stage<'_> {
             .map_or("", |item| item.name.as_str())
         {
             "connect" => return self.log_in(voice),
+            "reopen" => {
+                let peer = &mut self.guest(voice.peer)?.peer;
+                let words = "channel.close-ok | channel.open";
+                return peer.call(voice.channel, words, "channel.open-ok").map(drop);
+            }
             "hang-up" => {
                 let guest = self.guest(voice.peer)?;
                 guest.open = false;
