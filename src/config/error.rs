@@ -54,6 +54,16 @@ pub enum Fault {
         /// What it must be.
         reason: String,
     },
+    /// Two values that are good each and do not go together.
+    #[error("{key} and {other} do not go together: {reason}")]
+    Conflict {
+        /// One option's key.
+        key: &'static str,
+        /// The other's.
+        other: &'static str,
+        /// What must hold between them.
+        reason: &'static str,
+    },
     /// A line that is no entry, a variable that is no text.
     #[error("{origin}: {reason}")]
     Malformed {
@@ -65,12 +75,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Where it stands.
-    pub fn origin(&self) -> &Origin {
+    /// Where it stands, when it stands in one place.
+    pub fn origin(&self) -> Option<&Origin> {
         match self {
             Fault::UnknownKey { origin, .. }
             | Fault::BadValue { origin, .. }
-            | Fault::Malformed { origin, .. } => origin,
+            | Fault::Malformed { origin, .. } => Some(origin),
+            Fault::Conflict { .. } => None,
         }
     }
 }

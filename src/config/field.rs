@@ -17,6 +17,9 @@ use super::{Config, Durability, LogFormat, LogLevel, Secret, node};
 /// Names longer than this could not travel in AMQP's short strings.
 const NAME_BYTES_MAX: usize = 255;
 
+/// Files are written in blocks of this.
+const BLOCK_BYTES: u64 = 4096;
+
 /// The place of a `T` in the configuration.
 type At<T> = fn(&mut Config) -> &mut T;
 
@@ -64,6 +67,8 @@ pub enum Field {
     Size(At<u32>, RangeInclusive<u64>),
     /// Bytes, where more than 4 GiB make sense.
     LargeSize(At<u64>, RangeInclusive<u64>),
+    /// Bytes, rounded up to whole blocks of a disk.
+    Blocks(At<u64>, RangeInclusive<u64>),
     /// Milliseconds.
     Millis(At<Duration>, RangeInclusive<u64>),
 }
@@ -115,6 +120,9 @@ impl Field {
             }
             Field::Size(at, range) => *at(config) = size(text, range)?,
             Field::LargeSize(at, range) => *at(config) = size(text, range)?,
+            Field::Blocks(at, range) => {
+                *at(config) = size::<u64>(text, range)?.next_multiple_of(BLOCK_BYTES);
+            }
             Field::Millis(at, range) => *at(config) = millis(text, range)?,
         }
         Ok(())
@@ -143,6 +151,12 @@ impl Field {
             Field::Limit(_) => format!("a number from 1, or {INFINITY}"),
             Field::Threads(_, range) => format!("{}, or {AUTO}", between(range, "threads")),
             Field::Size(_, range) | Field::LargeSize(_, range) => between(range, "bytes"),
+            Field::Blocks(_, range) => {
+                format!(
+                    "{}, rounded up to whole {BLOCK_BYTES}",
+                    between(range, "bytes")
+                )
+            }
             Field::Millis(_, range) => between(range, "milliseconds"),
         }
     }

@@ -22,6 +22,9 @@ const VARIABLE_PREFIX: &str = "LEVERET_";
 /// A variable this close to a known one is a typing error.
 const TYPING_ERROR_EDITS: usize = 2;
 
+/// The file being written, the next one, and what a definitions snapshot holds back.
+const LOG_FILES_MIN: u64 = 4;
+
 /// Everything a configuration is made from.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -87,8 +90,8 @@ pub fn check(path: &Path, variables: Vec<(OsString, OsString)>) -> Result<Loaded
 /// Faults of a file are told in its order, before those of variables and flags.
 fn line(fault: &Fault) -> usize {
     match fault.origin() {
-        Origin::Line(_, line) => *line,
-        Origin::Variable(_) | Origin::Flag(_) => usize::MAX,
+        Some(Origin::Line(_, line)) => *line,
+        Some(Origin::Variable(_) | Origin::Flag(_)) | None => usize::MAX,
     }
 }
 
@@ -121,6 +124,9 @@ fn config_file(sources: &Sources) -> Option<PathBuf> {
 
 impl Loader {
     fn finish(mut self, config: Config) -> Result<Loaded, ConfigError> {
+        if self.faults.is_empty() {
+            self.faults.extend(conflict(&config));
+        }
         if self.faults.is_empty() {
             return Ok(Loaded {
                 config,
@@ -304,6 +310,16 @@ impl Loader {
             }
         }
     }
+}
+
+/// What a store with these values could not do.
+fn conflict(config: &Config) -> Option<Fault> {
+    let holds = config.log_max_bytes / config.log_file_bytes >= LOG_FILES_MIN;
+    (!holds).then_some(Fault::Conflict {
+        key: "wal.max_size",
+        other: "wal.file_size",
+        reason: "the log must hold at least four files",
+    })
 }
 
 /// The row with this key, and the last part of the key where the row is a list.

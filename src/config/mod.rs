@@ -75,10 +75,12 @@ pub struct Config {
     pub management_max_body_bytes: u64,
     /// What a confirm promises.
     pub durability: Durability,
-    /// Bytes of one file of the write-ahead log.
+    /// Bytes of one file of the write-ahead log, in whole blocks.
     pub log_file_bytes: u64,
+    /// Bytes of the whole log at most; holds at least four files.
+    pub log_max_bytes: u64,
     /// A checkpoint starts after so many bytes of log.
-    pub checkpoint_bytes: u64,
+    pub checkpoint_log_bytes: u64,
     /// A checkpoint starts after so long, when there is anything new.
     pub checkpoint_interval: Duration,
     /// `None` for one per processor.
@@ -118,7 +120,8 @@ impl Default for Config {
             management_max_body_bytes: 0,
             durability: Durability::Fsync,
             log_file_bytes: 0,
-            checkpoint_bytes: 0,
+            log_max_bytes: 0,
+            checkpoint_log_bytes: 0,
             checkpoint_interval: Duration::ZERO,
             worker_threads: None,
             log_level: LogLevel::Off,

@@ -230,6 +230,7 @@ fn every_bad_value_names_its_option_and_the_value() {
         ("management.http.max_body_size", "1", "1"),
         ("durability", "sometimes", "sometimes"),
         ("wal.file_size", "1k", "1k"),
+        ("wal.max_size", "1", "1"),
         ("wal.checkpoint_size", "x", "x"),
         ("wal.checkpoint_interval", "0", "0"),
         ("worker_threads", "0", "0"),
@@ -304,8 +305,27 @@ fn everything_wrong_is_said_at_once_in_the_files_order() {
         Fault::Malformed { .. } => "malformed",
         Fault::UnknownKey { .. } => "unknown",
         Fault::BadValue { .. } => "value",
+        Fault::Conflict { .. } => "conflict",
     });
     assert_eq!(kinds.collect::<Vec<_>>(), ["value", "malformed", "unknown"]);
+}
+
+#[test]
+fn the_log_must_hold_four_of_its_files() {
+    let message = faults("wal.file_size = 1MiB\nwal.max_size = 4194303\n")[0].to_string();
+    assert!(
+        message.starts_with("wal.max_size and wal.file_size"),
+        "{message}"
+    );
+    let config = loaded("wal.file_size = 1MiB\nwal.max_size = 4MiB\n");
+    assert_eq!(
+        (config.log_file_bytes, config.log_max_bytes),
+        (1 << 20, 4 << 20)
+    );
+    assert_eq!(
+        loaded("wal.file_size = 65537").log_file_bytes,
+        65_536 + 4096
+    );
 }
 
 #[test]
