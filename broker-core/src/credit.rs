@@ -36,7 +36,7 @@ impl ChannelCredit {
             return true;
         }
         self.used
-            .try_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
                 used.checked_add(count).filter(|&used| used <= limit)
             })
             .is_ok()

@@ -8,19 +8,18 @@
 //! nothing else.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::Queue;
 pub use super::command::{Batch, Command, ConsumerSpec, ReplyTo};
 pub use super::dead_letter::{DeadLetter, Reason};
 use super::effects::Effects;
 use super::pending::Pending;
 pub use super::settings::{DeadLetterTo, Overflow, Settings};
 pub use super::snapshot::{ConsumerSnapshot, Counts, Snapshot, Totals};
-use super::{Queue, after_panic};
 use crate::time::Timestamp;
 
 /// One life of a queue: never used again, not even for a queue of the same name.
@@ -115,7 +114,7 @@ impl QueueHandle {
     pub fn submit(self: &Arc<Self>, now: Timestamp, command: Command) {
         match self.queue.try_lock() {
             Some(queue) => self.run(queue, now, |queue, effects| {
-                queue.apply(now, command, effects);
+                queue.apply_guarded(now, command, effects);
             }),
             None => self.leave(now, command),
         }
@@ -126,7 +125,7 @@ impl QueueHandle {
     pub fn publish(self: &Arc<Self>, now: Timestamp, batch: &mut Batch) {
         match self.queue.try_lock() {
             Some(queue) => self.run(queue, now, |queue, effects| {
-                queue.publish(now, batch, effects);
+                queue.publish_guarded(now, batch, effects);
             }),
             None => self.leave(now, Command::Publish(std::mem::take(batch))),
         }
@@ -167,7 +166,7 @@ impl QueueHandle {
             Ok(()) => self.take_along(),
             Err(command) => {
                 self.run(self.queue.lock(), now, |queue, effects| {
-                    queue.apply(now, command, effects);
+                    queue.apply_guarded(now, command, effects);
                 });
             }
         }
@@ -181,10 +180,8 @@ impl QueueHandle {
         act: impl FnOnce(&mut Queue, &mut Effects),
     ) {
         let mut effects = Effects::default();
-        self.guarded(&mut queue, &mut effects, |queue, effects| {
-            self.apply_pending(queue, effects);
-            act(queue, effects);
-        });
+        self.apply_pending(&mut queue, &mut effects);
+        act(&mut queue, &mut effects);
         self.unlock(queue, now, effects);
         self.take_along();
     }
@@ -202,29 +199,14 @@ impl QueueHandle {
             };
             let mut effects = Effects::default();
             let now = queue.now();
-            self.guarded(&mut queue, &mut effects, |queue, effects| {
-                self.apply_pending(queue, effects);
-            });
+            self.apply_pending(&mut queue, &mut effects);
             self.unlock(queue, now, effects);
         }
     }
 
     fn apply_pending(&self, queue: &mut Queue, effects: &mut Effects) {
         for (now, command) in self.pending.take() {
-            queue.apply(now, command, effects);
-        }
-    }
-
-    /// Runs the machine; when it panics, the queue has failed.
-    fn guarded(
-        &self,
-        queue: &mut Queue,
-        effects: &mut Effects,
-        act: impl FnOnce(&mut Queue, &mut Effects),
-    ) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| act(queue, effects)));
-        if let Err(panic) = outcome {
-            after_panic(queue, panic, effects);
+            queue.apply_guarded(now, command, effects);
         }
     }
 

@@ -36,7 +36,10 @@ impl Pending {
     /// Leaves [`Command::Resume`] for the next holder, unless one waits already; never refused.
     pub(super) fn leave_resume(&self, now: Timestamp) {
         let mut commands = self.commands.lock();
-        if !commands.iter().any(|(_, command)| matches!(command, Command::Resume)) {
+        if !commands
+            .iter()
+            .any(|(_, command)| matches!(command, Command::Resume))
+        {
             commands.push((now, Command::Resume));
             self.count.store(commands.len(), Ordering::SeqCst);
         }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use amqp_codec::FieldTable;
+use amqp_codec::{FLAG_TIMESTAMP, FieldTable, property_value};
 
+use super::consumers::Consumer;
+use super::{Life, Queue};
 use crate::inbox::{ConsumerId, Inbox};
 use crate::time::Timestamp;
 
@@ -97,8 +99,7 @@ pub struct Snapshot {
     pub consumers: Vec<ConsumerSnapshot>,
     /// Bytes of memory its messages and tables take.
     pub memory_bytes: u64,
-    /// Since when nothing happened; none before the first command and while it has consumers
-    /// or messages.
+    /// When a client last published, consumed, cancelled, got or purged here; none if never.
     pub idle_since: Option<Timestamp>,
     /// The timestamp property of the first ready message, in seconds.
     pub head_timestamp: Option<u64>,
@@ -106,4 +107,68 @@ pub struct Snapshot {
     pub exclusive_consumer_tag: Option<Arc<str>>,
     /// Whether the machine panicked.
     pub failed: bool,
+}
+
+impl Queue {
+    pub(super) fn counts(&self) -> Counts {
+        let (ready, unacked) = (self.ready.tally(), self.unacked.tally());
+        Counts {
+            ready: ready.count,
+            unacked: unacked.count,
+            dead: self.dead.len() as u64,
+            ready_bytes: ready.bytes,
+            unacked_bytes: unacked.bytes,
+            ready_persistent: ready.persistent,
+            unacked_persistent: unacked.persistent,
+            persistent_bytes: ready.persistent_bytes + unacked.persistent_bytes,
+            consumers: self.consumers.len() as u64,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut consumers: Vec<_> = self.consumers.iter().map(consumer_snapshot).collect();
+        consumers.sort_unstable_by_key(|consumer| consumer.id);
+        let exclusive = self.consumers.exclusive();
+        Snapshot {
+            counts: self.counts(),
+            totals: self.totals,
+            consumers,
+            memory_bytes: self.memory_bytes() as u64,
+            idle_since: self.active_at,
+            head_timestamp: self.head_timestamp(),
+            exclusive_consumer_tag: exclusive.map(|consumer| consumer.spec.tag.clone()),
+            failed: self.life == Life::Failed,
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Queue>()
+            + self.chunks.memory_bytes()
+            + self.unacked.memory_bytes()
+            + self.dead.memory_bytes()
+            + self.consumers.memory_bytes()
+    }
+
+    fn head_timestamp(&self) -> Option<u64> {
+        let record = self.chunks.record(self.ready.head()?);
+        let value = property_value(record.properties(), FLAG_TIMESTAMP).ok()??;
+        Some(u64::from_be_bytes(value.try_into().ok()?))
+    }
+}
+
+fn consumer_snapshot(consumer: &Consumer) -> ConsumerSnapshot {
+    let spec = &consumer.spec;
+    ConsumerSnapshot {
+        id: spec.id,
+        tag: spec.tag.clone(),
+        channel: spec.channel,
+        inbox: spec.inbox.clone(),
+        ack_required: !spec.no_ack,
+        prefetch: spec.prefetch,
+        unacked: consumer.unacked,
+        exclusive: spec.exclusive,
+        priority: spec.priority,
+        active: !consumer.is_gone(),
+        arguments: spec.arguments.clone(),
+    }
 }

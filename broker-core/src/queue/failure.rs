@@ -1,0 +1,149 @@
+//! A panic in the machine fails its queue and nothing else; and what a queue answers that is
+//! deleted or has failed.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use amqp_codec::ReplyCode;
+
+use super::handle::{Batch, Command, Deletion, ReplyTo};
+use super::publishing::confirm;
+use super::{Effects, Life, Queue};
+use crate::error::BrokerError;
+use crate::inbox::Answer;
+use crate::time::Timestamp;
+
+impl Queue {
+    /// [`Queue::apply`]; should it panic, whoever asked is refused.
+    pub(super) fn apply_guarded(
+        &mut self,
+        now: Timestamp,
+        command: Command,
+        effects: &mut Effects,
+    ) {
+        match command {
+            Command::Publish(mut batch) => self.publish_guarded(now, &mut batch, effects),
+            command => {
+                let asker = asker(&command);
+                let survived =
+                    self.guard(effects, |queue, effects| queue.apply(now, command, effects));
+                if let (false, Some(asker)) = (survived, asker) {
+                    effects.answer(&asker, Answer::Refused(self.crashed()));
+                }
+            }
+        }
+    }
+
+    /// [`Queue::publish`]; should it panic, the messages are refused.
+    pub(super) fn publish_guarded(
+        &mut self,
+        now: Timestamp,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
+        if !self.guard(effects, |queue, effects| queue.publish(now, batch, effects)) {
+            self.decline_batch(batch, effects);
+        }
+    }
+
+    /// Runs the machine. False when it panicked: the queue has failed then.
+    fn guard(&mut self, effects: &mut Effects, act: impl FnOnce(&mut Queue, &mut Effects)) -> bool {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(self, effects))) else {
+            return true;
+        };
+        effects.failed = Some(panic_message(panic.as_ref()));
+        let now = self.now;
+        let fresh = Queue::new(self.identity.clone(), self.settings.clone());
+        let mut broken = std::mem::replace(self, fresh);
+        self.life = Life::Failed;
+        self.now = now;
+        // What is left of the consumers is told if it still can be.
+        let told = catch_unwind(AssertUnwindSafe(|| broken.cancel_consumers(effects)));
+        drop((broken, told));
+        false
+    }
+
+    /// What a command gets from a queue that is deleted or has failed.
+    pub(super) fn decline(&mut self, command: Command, effects: &mut Effects) {
+        if let Some(asker) = asker(&command) {
+            let answer = self.declining_answer(&command);
+            effects.answer(&asker, answer);
+        }
+        match command {
+            Command::Publish(mut batch) => self.decline_batch(&mut batch, effects),
+            Command::DeadLettered { ordinals } => self.dead_lettered(&ordinals),
+            Command::Delete { reason, .. } => self.delete_failed(reason, effects),
+            _ => {}
+        }
+    }
+
+    fn declining_answer(&self, command: &Command) -> Answer {
+        match command {
+            Command::Cancel { consumer, .. } => Answer::Cancelled(*consumer),
+            Command::Delete { .. } => Answer::Deleted(0),
+            _ if self.life == Life::Failed => Answer::Refused(self.crashed()),
+            _ => {
+                let (name, vhost) = (&self.identity.name, &self.identity.vhost);
+                Answer::Refused(BrokerError::no_queue(name, vhost))
+            }
+        }
+    }
+
+    /// A deleted queue has taken the messages, as if it had been deleted a moment later. One that
+    /// failed refuses them.
+    pub(super) fn decline_batch(&self, batch: &mut Batch, effects: &mut Effects) {
+        let refused: Vec<usize> = match self.life {
+            Life::Failed => (0..batch.records.len()).collect(),
+            Life::Running | Life::Deleted => Vec::new(),
+        };
+        confirm(batch, &refused, effects);
+        batch.records.clear();
+    }
+
+    /// A failed queue can still be deleted, once.
+    fn delete_failed(&mut self, reason: Deletion, effects: &mut Effects) {
+        if self.life == Life::Failed {
+            self.delete(reason, effects);
+        }
+    }
+
+    fn crashed(&self) -> BrokerError {
+        let (name, vhost) = (&self.identity.name, &self.identity.vhost);
+        let text = format!("queue '{name}' in vhost '{vhost}' has crashed");
+        BrokerError::new(ReplyCode::InternalError, text)
+    }
+}
+
+/// Who waits for an answer to the command.
+fn asker(command: &Command) -> Option<ReplyTo> {
+    match command {
+        Command::Consume(spec, token) => Some(ReplyTo {
+            inbox: spec.inbox.clone(),
+            channel: spec.channel,
+            token: *token,
+        }),
+        Command::Get { reply, .. } | Command::Count { reply } => Some(reply.clone()),
+        Command::Cancel { reply, .. }
+        | Command::Purge { reply }
+        | Command::Delete { reply, .. } => reply.clone(),
+        Command::Publish(_)
+        | Command::Ack { .. }
+        | Command::Requeue { .. }
+        | Command::Reject { .. }
+        | Command::Return { .. }
+        | Command::Touch
+        | Command::Tick
+        | Command::Resume
+        | Command::DeadLettered { .. }
+        | Command::Configure(_)
+        | Command::Remove { .. } => None,
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "panic without a message".to_owned(),
+    }
+}

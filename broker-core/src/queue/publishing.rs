@@ -1,0 +1,144 @@
+//! Messages coming in: each gets its ordinal and goes to a consumer, into line, or is refused.
+//!
+//! Two ways in. When the queue is empty and its only consumer has room for all, the whole batch
+//! moves into the consumer's inbox as it is. Otherwise each message finds its own way.
+
+use super::handle::{Batch, Overflow};
+use super::{Effects, Queue};
+use crate::inbox::Event;
+use crate::message::{Position, RecordRef, Records};
+
+/// A batch of at most so many bytes moves as a whole; it may exceed what the connection has room
+/// for by as much.
+const WHOLE_BYTES_MAX: usize = 128 * 1024;
+
+impl Queue {
+    /// Takes all messages of a batch and leaves it empty.
+    pub(super) fn take_batch(&mut self, batch: &mut Batch, effects: &mut Effects) {
+        self.active_at = Some(self.now);
+        let mut refused = Vec::new();
+        if !self.pass_whole(&mut batch.records, effects) {
+            self.take_each(&mut batch.records, &mut refused, effects);
+        }
+        confirm(batch, &refused, effects);
+    }
+
+    /// The fast way: the batch becomes the delivery. False when it does not fit the moment; then
+    /// nothing has happened.
+    fn pass_whole(&mut self, records: &mut Records, effects: &mut Effects) -> bool {
+        if !self.ready.is_empty() || records.record_bytes() > WHOLE_BYTES_MAX {
+            return false;
+        }
+        let Some(bytes) = self
+            .stamp_all(records)
+            .filter(|&bytes| bytes <= WHOLE_BYTES_MAX)
+        else {
+            return false;
+        };
+        let count = records.len() as u32;
+        let Some(key) = self.consumers.claim_all(count) else {
+            return false;
+        };
+        self.hand_over_all(key, records, bytes, effects)
+    }
+
+    /// Gives all of them their ordinals and times without taking them in yet. The sum of their
+    /// bytes, or none if one of them has expired on its way.
+    fn stamp_all(&self, records: &mut Records) -> Option<usize> {
+        let mut bytes = 0;
+        let mut ordinal = self.next_ordinal;
+        let mut next = records.first();
+        while let Some(position) = next {
+            self.stamp(records, position, ordinal);
+            let record = records.at(position);
+            bytes += record.memory_bytes();
+            if record.expires_at().is_some_and(|at| at < self.now) {
+                return None;
+            }
+            ordinal += 1;
+            next = records.next(position);
+        }
+        Some(bytes)
+    }
+
+    fn take_each(
+        &mut self,
+        records: &mut Records,
+        refused: &mut Vec<usize>,
+        effects: &mut Effects,
+    ) {
+        let mut next = records.first();
+        let mut index = 0;
+        while let Some(position) = next {
+            self.stamp(records, position, self.next_ordinal);
+            next = records.next(position);
+            let ahead = records.record_bytes() - position.0 as usize;
+            if !self.take_one(records.at(position), ahead, effects) {
+                refused.push(index);
+            }
+            index += 1;
+        }
+        records.clear();
+        self.flush(effects);
+    }
+
+    /// Delivers the message if it is first and somebody takes it now; puts it in line otherwise.
+    /// False when the queue is full and refuses it.
+    fn take_one(&mut self, record: RecordRef<'_>, ahead: usize, effects: &mut Effects) -> bool {
+        if self.ready.is_empty()
+            && !self.is_overdue(record)
+            && let Some(key) = self.consumers.choose(effects)
+        {
+            self.count_in();
+            self.hand_over_new(key, record, ahead);
+            return true;
+        }
+        if self.settings.overflow != Overflow::DropHead && self.would_overflow(record) {
+            self.refuse(record);
+            return false;
+        }
+        self.count_in();
+        let priority = self.level(record);
+        self.ready.push(priority, record, &mut self.chunks, ahead);
+        self.trim();
+        true
+    }
+
+    fn count_in(&mut self) {
+        self.next_ordinal += 1;
+        self.totals.publish += 1;
+    }
+
+    /// The priority the message has here: what exceeds x-max-priority counts as it.
+    pub(super) fn level(&self, record: RecordRef<'_>) -> u8 {
+        let max = self.settings.max_priority;
+        max.map_or(0, |max| record.priority().min(max))
+    }
+
+    #[inline]
+    fn stamp(&self, records: &mut Records, position: Position, ordinal: u64) {
+        let mut head = records.head_mut(position);
+        head.set_ordinal(ordinal);
+        head.set_enqueued_at(self.now);
+    }
+}
+
+/// Tells the publisher, if it waits for confirms. `refused` are indexes in the batch, ascending.
+pub(super) fn confirm(batch: &mut Batch, refused: &[usize], effects: &mut Effects) {
+    if batch.confirms.is_empty() {
+        return;
+    }
+    let confirms = std::mem::take(&mut batch.confirms);
+    let Some(origin) = &batch.origin else { return };
+    let mut rejected = Vec::with_capacity(refused.len());
+    let mut before = 0;
+    let mut left = refused.iter().copied().peekable();
+    for run in &confirms {
+        let behind = before + run.count as usize;
+        while let Some(index) = left.next_if(|&index| index < behind) {
+            rejected.push((run.channel, run.first + (index - before) as u64));
+        }
+        before = behind;
+    }
+    effects.pushed(origin.push_event(Event::Published { confirms, rejected }, None));
+}

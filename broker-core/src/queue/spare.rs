@@ -1,0 +1,60 @@
+//! Large record buffers on their way from one use to the next, for all queues together.
+//!
+//! A buffer of 256 KiB that goes back to the system is faulted in again page by page, which costs
+//! more than filling it. A few are kept here; queues themselves keep none.
+
+use parking_lot::Mutex;
+
+use super::chunks::CHUNK_BYTES_MAX;
+use crate::message::Records;
+
+/// So many buffers are kept: 4 MiB at most.
+const SPARES_MAX: usize = 16;
+
+/// Smaller buffers are cheap to allocate.
+const SPARE_BYTES_MIN: usize = 16 * 1024;
+
+static SPARES: Mutex<Vec<Records>> = Mutex::new(Vec::new());
+
+/// An empty buffer for about `bytes`, a kept one if that is worth it.
+pub(super) fn take(bytes: usize) -> Records {
+    if (SPARE_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&bytes) {
+        let kept = SPARES.lock().pop();
+        if let Some(records) = kept.filter(|records| records.capacity() >= bytes) {
+            return records;
+        }
+    }
+    Records::with_capacity(bytes)
+}
+
+/// Keeps a buffer for the next use, or frees it.
+pub(super) fn give(mut records: Records) {
+    if (SPARE_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&records.capacity()) {
+        records.clear();
+        let mut spares = SPARES.lock();
+        if spares.len() < SPARES_MAX {
+            spares.push(records);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spare_is_empty_and_large_enough() {
+        for bytes in [
+            0,
+            100,
+            SPARE_BYTES_MIN,
+            CHUNK_BYTES_MAX,
+            CHUNK_BYTES_MAX * 2,
+        ] {
+            give(Records::with_capacity(bytes));
+            let records = take(bytes);
+            assert!(records.is_empty());
+            assert!(records.capacity() >= bytes);
+        }
+    }
+}
