@@ -1,0 +1,275 @@
+//! One consuming connection: counts deliveries by walking frame heads and acknowledges in steps.
+//! Owns the order "look at what is there, then wait for more": a fast broker's first deliveries
+//! arrive together with consume-ok. Never publishes.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::block::LOAD_CHANNEL;
+use super::connection::{Connection, is_timeout};
+use super::error::PerfError;
+use super::latency::{Latencies, Stamps};
+use super::process::thread_cpu_nanos;
+use super::publisher::TICK;
+use super::stop::Stop;
+use super::tally::Tally;
+use super::walk::{Sink, Walker};
+use super::wire::*;
+
+/// How a consumer behaves.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// Acknowledge after this many deliveries; no-ack without.
+    pub(super) ack_every: Option<u64>,
+    pub(super) prefetch: u16,
+    /// Whether bodies carry time stamps.
+    pub(super) stamped: bool,
+}
+
+/// What a consumer says at its end.
+pub(super) struct Consumed {
+    pub(super) cpu_nanos: u64,
+    pub(super) latencies: Option<Latencies>,
+}
+
+/// Opens a channel and starts consuming; deliveries may already be in the read buffer after it.
+pub(super) fn subscribe(
+    connection: &mut Connection,
+    queue: &Name,
+    terms: Terms,
+) -> Result<(), PerfError> {
+    connection.open_channel(LOAD_CHANNEL)?;
+    consume(connection, queue, terms)
+}
+
+/// Starts consuming on the open channel.
+pub(super) fn consume(
+    connection: &mut Connection,
+    queue: &Name,
+    terms: Terms,
+) -> Result<(), PerfError> {
+    if terms.prefetch > 0 {
+        let qos = Arguments::new().long(0).short(terms.prefetch).octet(0);
+        connection.call(LOAD_CHANNEL, BASIC_QOS, &qos, BASIC_QOS_OK)?;
+    }
+    let no_ack = if terms.ack_every.is_none() { NO_ACK } else { 0 };
+    let arguments = Arguments::new()
+        .short(0)
+        .name(queue)
+        .word(CONSUMER_TAG)
+        .octet(no_ack)
+        .table(Table::new());
+    connection
+        .call(LOAD_CHANNEL, BASIC_CONSUME, &arguments, BASIC_CONSUME_OK)
+        .map(drop)
+}
+
+/// Counts until the run is over or the broker ends it.
+pub(super) fn count(
+    mut connection: Connection,
+    terms: Terms,
+    stop: &Stop,
+    stamps: &Stamps,
+    tally: &Tally,
+) -> Result<Consumed, PerfError> {
+    let mut walker = Walker::new(connection.frame_max());
+    let mut counter = Counter::new(terms, stamps);
+    let (stream, inbound) = connection.parts();
+    let failed = |e| PerfError::socket("consuming", e);
+    stream.set_read_timeout(Some(TICK)).map_err(failed)?;
+    stream
+        .set_write_timeout(Some(ACK_PATIENCE))
+        .map_err(failed)?;
+    inbound.resize(READ_BUFFER);
+    loop {
+        let walked = walker.walk(inbound.unread(), &mut counter)?;
+        inbound.consume(walked);
+        counter.publish_counts(tally);
+        counter.send_acks(stream)?;
+        if stop.is_over() {
+            break;
+        }
+        match inbound.fill(stream) {
+            Ok(0) => return Err(PerfError::Dropped("consuming")),
+            Ok(_) => {}
+            Err(error) if is_timeout(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let cpu_nanos = thread_cpu_nanos();
+    say_goodbye(&mut connection, &mut walker, counter.last_ack())?;
+    Ok(Consumed {
+        cpu_nanos,
+        latencies: counter.latencies,
+    })
+}
+
+/// Acknowledges the rest and closes, passing over deliveries that are still on their way. What
+/// fails here has no bearing on the figures any more.
+fn say_goodbye(
+    connection: &mut Connection,
+    walker: &mut Walker,
+    last_ack: Vec<u8>,
+) -> Result<(), PerfError> {
+    let (stream, inbound) = connection.parts();
+    let mut goodbye = last_ack;
+    let arguments = Arguments::new().short(200).octet(0).short(0).short(0);
+    method_frame(&mut goodbye, 0, CONNECTION_CLOSE, arguments.bytes());
+    if stream.write_all(&goodbye).is_err() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    let mut farewell = Farewell { closed: false };
+    while !farewell.closed && Instant::now() < deadline {
+        let walked = walker.walk(inbound.unread(), &mut farewell)?;
+        inbound.consume(walked);
+        if !farewell.closed && matches!(inbound.fill(stream), Ok(0)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Counts of one consumer and the acknowledgements it owes.
+pub(super) struct Counter<'a> {
+    ack_every: u64,
+    unacked: u64,
+    last_tag: u64,
+    delivered: u64,
+    delivered_bytes: u64,
+    acks: Vec<u8>,
+    stamps: &'a Stamps,
+    latencies: Option<Latencies>,
+    arrived: Vec<u64>,
+}
+
+impl<'a> Counter<'a> {
+    pub(super) fn new(terms: Terms, stamps: &'a Stamps) -> Self {
+        Counter {
+            ack_every: terms.ack_every.unwrap_or(u64::MAX),
+            unacked: 0,
+            last_tag: 0,
+            delivered: 0,
+            delivered_bytes: 0,
+            acks: Vec::new(),
+            stamps,
+            latencies: terms.stamped.then(Latencies::new).flatten(),
+            arrived: Vec::new(),
+        }
+    }
+
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Acknowledgements that are due and unsent.
+    pub(super) fn take_acks(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.acks)
+    }
+
+    /// One store and at most one clock read per walk, whatever the walk has found.
+    pub(super) fn publish_counts(&mut self, tally: &Tally) {
+        tally.delivered_bytes.store(self.delivered_bytes, Relaxed);
+        tally.delivered.store(self.delivered, Relaxed);
+        if let (Some(latencies), false) = (&mut self.latencies, self.arrived.is_empty()) {
+            let (now, window) = (self.stamps.now(), self.stamps.window());
+            for moment in self
+                .arrived
+                .drain(..)
+                .filter_map(|stamp| self.stamps.moment(stamp))
+            {
+                if window.contains(&moment) {
+                    latencies.record(now.saturating_sub(moment));
+                }
+            }
+        }
+    }
+
+    /// Sends what is owed; what the broker does not take now is kept, because it may itself be
+    /// waiting for this side to read.
+    fn send_acks(&mut self, stream: &mut TcpStream) -> Result<(), PerfError> {
+        while !self.acks.is_empty() {
+            match stream.write(&self.acks) {
+                Ok(written) => drop(self.acks.drain(..written)),
+                Err(error) if is_timeout(&error) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The reading half knows why: it finds the broker's close, or the lost connection.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.acks.clear(),
+                Err(error) => return Err(PerfError::socket("acknowledging", error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn ack(&mut self) {
+        let arguments = Arguments::new().longlong(self.last_tag).octet(MULTIPLE);
+        method_frame(&mut self.acks, LOAD_CHANNEL, BASIC_ACK, arguments.bytes());
+        self.unacked = 0;
+    }
+
+    /// Unsent acknowledgements and one for the deliveries since.
+    pub(super) fn last_ack(&mut self) -> Vec<u8> {
+        if self.ack_every != u64::MAX && self.unacked > 0 {
+            self.ack();
+        }
+        self.take_acks()
+    }
+}
+
+impl Sink for Counter<'_> {
+    #[inline]
+    fn body_head(&mut self, head: &[u8]) {
+        if let (Some(_), Some(stamp)) = (&self.latencies, head.first_chunk()) {
+            self.arrived.push(u64::from_be_bytes(*stamp));
+        }
+    }
+
+    #[inline]
+    fn delivered(&mut self, delivery_tag: u64, body_bytes: u64) {
+        self.delivered += 1;
+        self.delivered_bytes += body_bytes;
+        self.last_tag = delivery_tag;
+        self.unacked += 1;
+        if self.unacked == self.ack_every {
+            self.ack();
+        }
+    }
+
+    fn method(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError> {
+        match id {
+            CONNECTION_CLOSE | CHANNEL_CLOSE => Err(close_reason(id, arguments)),
+            BASIC_CANCEL => Err(PerfError::ConsumerCancelled),
+            CONNECTION_BLOCKED | CONNECTION_UNBLOCKED => Ok(()),
+            MethodId(class, method) => Err(PerfError::Protocol(format!(
+                "method {class}.{method} to a consumer"
+            ))),
+        }
+    }
+}
+
+/// Waits for close-ok and for nothing else.
+struct Farewell {
+    closed: bool,
+}
+
+impl Sink for Farewell {
+    fn body_head(&mut self, _head: &[u8]) {}
+
+    fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
+
+    fn method(&mut self, id: MethodId, _arguments: &[u8]) -> Result<(), PerfError> {
+        self.closed |= id == CONNECTION_CLOSE_OK;
+        Ok(())
+    }
+}
+
+const CONSUMER_TAG: &str = "c";
+const NO_ACK: u8 = 1 << 1;
+const MULTIPLE: u8 = 1;
+const READ_BUFFER: usize = 262_144;
+/// How long acknowledgements may wait for room in the socket before reading goes on.
+const ACK_PATIENCE: Duration = Duration::from_millis(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

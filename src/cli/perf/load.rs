@@ -1,0 +1,495 @@
+//! The main run: publishers and consumers at work, measured over a window.
+//! Owns the order of a run (declare, consume, publish, measure, drain, delete) and its clock;
+//! the work itself is the workers'. Never waits without a limit.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use super::args::PerfArgs;
+use super::block::{Block, Shape};
+use super::connection::{Connection, Dial};
+use super::consumer::{self, Consumed, Terms};
+use super::error::PerfError;
+use super::latency::{Latencies, Stamps};
+use super::pace::Pace;
+use super::process::{Process, wait_precisely};
+use super::publisher::{self, Orders, Published, Shared};
+use super::report::*;
+use super::stop::Stop;
+use super::tally::{Tally, Totals};
+use super::topology::{Depth, Topology, Wanted};
+use super::wire::Name;
+
+/// Runs the load that the arguments describe.
+pub(super) fn run(args: &PerfArgs, stop: &Stop) -> Result<LoadReport, PerfError> {
+    let process = args.pid.map(Process::new).transpose()?;
+    let queues = args.queue_names()?;
+    let existing = args.existing || args.publishers == 0;
+    let wanted = Wanted {
+        queues: &queues,
+        durable: args.durable,
+        existing,
+        max_length: None,
+    };
+    let tallies = |count: u64| (0..count).map(|_| Tally::default()).collect();
+    let load = Load {
+        args,
+        stop,
+        process,
+        queues: &queues,
+        stamps: Stamps::new(),
+        depth: Depth::default(),
+        publishers: tallies(args.publishers),
+        consumers: tallies(args.consumers),
+        publishing: AtomicUsize::new(args.publishers as usize),
+    };
+    Topology::during(&args.uri, |topology| {
+        topology.declare(&wanted)?;
+        topology.bind(args, &queues)?;
+        let report = load.run();
+        if args.keep {
+            topology.keep();
+        }
+        report
+    })
+}
+
+struct Load<'a> {
+    args: &'a PerfArgs,
+    stop: &'a Stop,
+    process: Option<Process>,
+    queues: &'a [Name],
+    stamps: Stamps,
+    depth: Depth,
+    publishers: Vec<Tally>,
+    consumers: Vec<Tally>,
+    /// Publishers that are still at work.
+    publishing: AtomicUsize,
+}
+
+/// Everything that is counted, at one moment.
+struct Sample {
+    totals: Totals,
+    moment: Moment,
+}
+
+/// The measured stretch of a run.
+struct Window {
+    first: Sample,
+    last: Sample,
+    rss_max_kib: u64,
+}
+
+/// What the workers say at the end, summed up.
+#[derive(Default)]
+struct Ends {
+    publisher_cpu_nanos: u64,
+    consumer_cpu_nanos: u64,
+    unsent: u64,
+    latencies: Option<Latencies>,
+}
+
+impl<'a> Load<'a> {
+    fn run(&self) -> Result<LoadReport, PerfError> {
+        let consumers = self.connect_consumers()?;
+        let publishers = self.connect_publishers()?;
+        wait_precisely();
+        let (window, ends) = thread::scope(|scope| {
+            let run = self.run_in(scope, consumers, publishers);
+            self.stop.end();
+            run
+        })?;
+        match self.stop.take_failure() {
+            Some(error) => Err(error),
+            None => Ok(self.report(&window, ends)),
+        }
+    }
+
+    fn run_in<'scope, 'env: 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        consumers: Vec<Connection>,
+        publishers: Vec<(Connection, Block)>,
+    ) -> Result<(Window, Ends), PerfError> {
+        let mut consuming = Vec::with_capacity(consumers.len());
+        for (connection, tally) in consumers.into_iter().zip(&self.consumers) {
+            let (terms, stamps) = (self.terms(), &self.stamps);
+            consuming.push(self.spawn(scope, "perf-consumer", move || {
+                consumer::count(connection, terms, self.stop, stamps, tally)
+            })?);
+        }
+        self.spawn(scope, "perf-depth", || {
+            self.depth.watch(&self.args.uri, self.queues, self.stop)
+        })?;
+        let counted = self.args.messages.is_some();
+        if counted {
+            self.stamps.open_window();
+        }
+        let begin = self.sample()?;
+        let mut publishing = Vec::with_capacity(publishers.len());
+        for (index, (connection, block)) in publishers.into_iter().enumerate() {
+            let orders = self.orders(index as u64);
+            publishing.push(self.spawn(scope, "perf-publisher", move || {
+                let (stop, stamps, tally) = (self.stop, &self.stamps, &self.publishers[index]);
+                let shared = Shared {
+                    stop,
+                    stamps,
+                    tally,
+                };
+                let published = publisher::publish(connection, block, &orders, &shared);
+                self.publishing.fetch_sub(1, Relaxed);
+                published
+            })?);
+        }
+        let window = if counted {
+            self.measure_counted(begin)
+        } else {
+            self.measure_timed()
+        };
+        self.stop.end();
+        Ok((window?, Ends::collect(publishing, consuming)))
+    }
+
+    /// Starts a worker; its error ends the run.
+    fn spawn<'scope, T: Send + 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        name: &str,
+        work: impl FnOnce() -> Result<T, PerfError> + Send + 'scope,
+    ) -> Result<ScopedJoinHandle<'scope, Option<T>>, PerfError> {
+        let stop = self.stop;
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn_scoped(scope, move || work().map_err(|error| stop.fail(error)).ok())
+            .map_err(|source| PerfError::Local {
+                during: "starting a thread",
+                source,
+            })
+    }
+
+    fn terms(&self) -> Terms {
+        let ack_every = (self.args.ack > 0).then_some(self.args.ack);
+        Terms {
+            ack_every,
+            prefetch: self.args.prefetch,
+            stamped: self.args.latency,
+        }
+    }
+
+    fn orders(&self, publisher: u64) -> Orders {
+        let quota = match self.args.messages {
+            // The first ones take what does not divide evenly.
+            Some(all) => {
+                let (each, rest) = (all / self.args.publishers, all % self.args.publishers);
+                each + u64::from(publisher < rest)
+            }
+            None => u64::MAX,
+        };
+        Orders {
+            window: (self.args.confirm > 0).then_some(self.args.confirm),
+            quota,
+            pace: self.args.rate.and_then(Pace::new),
+            stamped: self.args.latency,
+        }
+    }
+
+    fn queue(&self, worker: usize) -> &Name {
+        &self.queues[worker % self.queues.len()]
+    }
+
+    fn connect_consumers(&self) -> Result<Vec<Connection>, PerfError> {
+        let connect = |worker| {
+            let mut connection = Connection::open(&self.args.uri, Dial::default())?;
+            consumer::subscribe(&mut connection, self.queue(worker), self.terms())?;
+            Ok(connection)
+        };
+        (0..self.consumers.len()).map(connect).collect()
+    }
+
+    fn connect_publishers(&self) -> Result<Vec<(Connection, Block)>, PerfError> {
+        let connect = |worker| {
+            let connection = Connection::open(&self.args.uri, Dial::default())?;
+            let connection = publisher::prepare(connection, self.args.confirm > 0)?;
+            let (exchange, routing_key) = self.args.target(self.queue(worker))?;
+            let block = Block::new(&Shape {
+                exchange: &exchange,
+                routing_key: &routing_key,
+                body_bytes: self.args.body_bytes(),
+                persistent: self.args.persistent,
+                frame_max: connection.frame_max(),
+            });
+            Ok((connection, block))
+        };
+        (0..self.publishers.len()).map(connect).collect()
+    }
+
+    fn totals(&self) -> Totals {
+        let (mut totals, consumed) = (Totals::of(&self.publishers), Totals::of(&self.consumers));
+        totals.delivered = consumed.delivered;
+        totals.delivered_bytes = consumed.delivered_bytes;
+        totals
+    }
+
+    fn sample(&self) -> Result<Sample, PerfError> {
+        Ok(Sample {
+            totals: self.totals(),
+            moment: Moment::now(self.process.as_ref())?,
+        })
+    }
+
+    fn rss_kib(&self) -> Result<u64, PerfError> {
+        self.process.as_ref().map_or(Ok(0), Process::rss_kib)
+    }
+
+    /// Warm-up, then a window of fixed length.
+    fn measure_timed(&self) -> Result<Window, PerfError> {
+        self.stop.wait(self.args.warmup());
+        self.stamps.open_window();
+        let first = self.sample()?;
+        let end = Instant::now() + self.args.time_limit();
+        let mut rss_max_kib = 0;
+        let mut progress = Progress::new(self.args.json, &first.totals);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.stop.wait(left.min(LOOK_INTERVAL)) {
+                break;
+            }
+            rss_max_kib = rss_max_kib.max(self.rss_kib()?);
+            progress.tell(&self.totals());
+        }
+        let last = self.sample()?;
+        self.stamps.close_window();
+        self.stop.end_publishing();
+        self.settle_down();
+        Ok(Window {
+            first,
+            last,
+            rss_max_kib,
+        })
+    }
+
+    /// Lets publishers finish their block; when latencies count, what is on its way arrives too.
+    fn settle_down(&self) {
+        let patience = if self.args.latency {
+            DRAIN_TIMEOUT
+        } else {
+            PUBLISHER_TIMEOUT
+        };
+        let end = Instant::now() + patience;
+        let arrived = || !self.args.latency || self.all_delivered();
+        while Instant::now() < end && !(self.publishing.load(Relaxed) == 0 && arrived()) {
+            if self.stop.wait(POLL_INTERVAL) {
+                break;
+            }
+        }
+    }
+
+    /// From the first publish until everything is published, settled and consumed.
+    fn measure_counted(&self, first: Sample) -> Result<Window, PerfError> {
+        let end = Instant::now() + self.args.time_limit();
+        let mut rss_max_kib = 0;
+        let mut progress = Progress::new(self.args.json, &first.totals);
+        let mut quiet = Quiet {
+            totals: first.totals,
+            since: Instant::now(),
+            round: 0,
+        };
+        while !self.is_done(&mut quiet) {
+            if self.stop.wait(POLL_INTERVAL) {
+                break;
+            }
+            rss_max_kib = rss_max_kib.max(self.rss_kib()?);
+            progress.tell(&self.totals());
+            let stalled_for = quiet.since.elapsed();
+            if stalled_for > STALL_TIMEOUT || Instant::now() > end {
+                let waited = if stalled_for > STALL_TIMEOUT {
+                    STALL_TIMEOUT
+                } else {
+                    self.args.time_limit()
+                };
+                self.stop.fail(self.stalled(waited));
+            }
+        }
+        let last = self.sample()?;
+        self.stamps.close_window();
+        self.stop.end_publishing();
+        Ok(Window {
+            first,
+            last,
+            rss_max_kib,
+        })
+    }
+
+    fn stalled(&self, waited: Duration) -> PerfError {
+        let totals = self.totals();
+        PerfError::Stalled {
+            waiting_for: format!(
+                "of {} messages {} published, {} settled, {} delivered",
+                self.args.messages.unwrap_or(0),
+                totals.published,
+                totals.settled,
+                totals.delivered
+            ),
+            seconds: waited.as_secs(),
+        }
+    }
+
+    fn is_done(&self, quiet: &mut Quiet) -> bool {
+        let totals = self.totals();
+        let round = self.depth.last().0;
+        if totals != quiet.totals {
+            *quiet = Quiet {
+                totals,
+                since: Instant::now(),
+                round,
+            };
+        }
+        let published = Some(totals.published) == self.args.messages;
+        let settled = self.args.confirm == 0 || totals.settled == totals.published;
+        published && settled && self.is_drained(quiet)
+    }
+
+    /// Everything routed has arrived. An exchange or somebody else's queue makes the number
+    /// unknowable; then it is enough that nothing is ready and nothing has moved for a while.
+    fn is_drained(&self, quiet: &Quiet) -> bool {
+        if self.args.consumers == 0 || (self.is_countable() && self.all_delivered()) {
+            return true;
+        }
+        let (round, ready) = self.depth.last();
+        !self.is_countable()
+            && ready == 0
+            && round >= quiet.round + 2
+            && quiet.since.elapsed() > QUIET_TIME
+    }
+
+    fn is_countable(&self) -> bool {
+        self.args.exchange.is_none() && !self.args.existing
+    }
+
+    fn all_delivered(&self) -> bool {
+        let totals = self.totals();
+        totals.delivered + totals.nacked >= totals.published
+    }
+
+    fn report(&self, window: &Window, ends: Ends) -> LoadReport {
+        let totals = window.last.totals.since(&window.first.totals);
+        let all = self.totals();
+        let (first, last) = (&window.first.moment, &window.last.moment);
+        let time = last.at - first.at;
+        let carried = if self.consumers.is_empty() {
+            totals.published
+        } else {
+            totals.delivered
+        };
+        LoadReport {
+            mode: "load",
+            config: self.args.clone(),
+            interrupted: self.stop.is_interrupted(),
+            seconds: time.as_secs_f64(),
+            published: PublishFigures {
+                messages: totals.published,
+                per_second: rate(totals.published, time),
+                confirmed: totals.settled.saturating_sub(totals.nacked),
+                nacked: totals.nacked,
+                unsent: ends.unsent,
+                blocked: all.blocked,
+                client_cpu_ns_per_message: per_message(ends.publisher_cpu_nanos, all.published),
+            },
+            delivered: DeliverFigures {
+                messages: totals.delivered,
+                per_second: rate(totals.delivered, time),
+                mib_per_second: rate(totals.delivered_bytes, time) / f64::from(1 << 20),
+                client_cpu_ns_per_message: per_message(ends.consumer_cpu_nanos, all.delivered),
+            },
+            max_ready: self.depth.max(),
+            broker: BrokerUse::between(
+                self.process.as_ref(),
+                (first, last),
+                window.rss_max_kib,
+                carried,
+            ),
+            latency_us: ends.latencies.as_ref().and_then(Latencies::summary),
+        }
+    }
+}
+
+impl Ends {
+    /// Waits for all workers; those that failed have told the run.
+    fn collect(
+        publishing: Vec<ScopedJoinHandle<'_, Option<Published>>>,
+        consuming: Vec<ScopedJoinHandle<'_, Option<Consumed>>>,
+    ) -> Self {
+        let mut ends = Ends::default();
+        for published in publishing
+            .into_iter()
+            .flat_map(|handle| handle.join().ok().flatten())
+        {
+            ends.publisher_cpu_nanos += published.cpu_nanos;
+            ends.unsent += published.unsent;
+        }
+        for consumed in consuming
+            .into_iter()
+            .flat_map(|handle| handle.join().ok().flatten())
+        {
+            ends.consumer_cpu_nanos += consumed.cpu_nanos;
+            match (&mut ends.latencies, consumed.latencies) {
+                (Some(all), Some(one)) => all.add(&one),
+                (first @ None, one) => *first = one,
+                (Some(_), None) => {}
+            }
+        }
+        ends
+    }
+}
+
+/// Since when nothing has moved.
+struct Quiet {
+    totals: Totals,
+    since: Instant,
+    /// Looks at the depth that had been made by then.
+    round: u64,
+}
+
+/// One line per second on standard error, for people.
+struct Progress {
+    silent: bool,
+    told_at: Instant,
+    told: Totals,
+}
+
+impl Progress {
+    fn new(silent: bool, totals: &Totals) -> Self {
+        Progress {
+            silent,
+            told_at: Instant::now(),
+            told: *totals,
+        }
+    }
+
+    fn tell(&mut self, totals: &Totals) {
+        let time = self.told_at.elapsed();
+        if self.silent || time < PROGRESS_INTERVAL {
+            return;
+        }
+        let new = totals.since(&self.told);
+        // A closed standard error is no reason to end a run.
+        let _ = writeln!(
+            io::stderr(),
+            "{:>12.0} published/s {:>12.0} delivered/s",
+            rate(new.published, time),
+            rate(new.delivered, time)
+        );
+        self.told_at = Instant::now();
+        self.told = *totals;
+    }
+}
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+const PUBLISHER_TIMEOUT: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const QUIET_TIME: Duration = Duration::from_secs(1);

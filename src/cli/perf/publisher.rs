@@ -1,0 +1,380 @@
+//! One publishing connection: a thread that writes blocks and one that reads what comes back.
+//! Owns the confirm window and the pace; stops between two blocks, and inside one only when the
+//! broker takes no more bytes. Never counts deliveries.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::block::{Block, LOAD_CHANNEL};
+use super::confirm::Confirms;
+use super::connection::{Connection, is_timeout};
+use super::error::PerfError;
+use super::latency::Stamps;
+use super::pace::Pace;
+use super::process::thread_cpu_nanos;
+use super::stop::Stop;
+use super::tally::Tally;
+use super::walk::{Sink, Walker};
+use super::wire::*;
+
+/// How one publisher behaves.
+pub(super) struct Orders {
+    /// Publishes that may be unsettled at a time; none without confirms.
+    pub(super) window: Option<u64>,
+    /// How many messages to publish before stopping by itself.
+    pub(super) quota: u64,
+    pub(super) pace: Option<Pace>,
+    pub(super) stamped: bool,
+}
+
+/// What both threads of a publisher share.
+pub(super) struct Shared<'a> {
+    pub(super) stop: &'a Stop,
+    pub(super) stamps: &'a Stamps,
+    pub(super) tally: &'a Tally,
+}
+
+/// What a publisher says at its end.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Published {
+    pub(super) cpu_nanos: u64,
+    /// Messages that were due and could not be sent in time.
+    pub(super) unsent: u64,
+}
+
+/// Publishes until the quota, the end of publishing, or an error. The connection has an open
+/// channel, in confirm mode when there is a window.
+pub(super) fn publish(
+    mut connection: Connection,
+    block: Block,
+    orders: &Orders,
+    shared: &Shared<'_>,
+) -> Result<Published, PerfError> {
+    let mut stream = connection.second_handle()?;
+    let failed = |e| PerfError::socket("preparing a publisher", e);
+    stream.set_write_timeout(Some(TICK)).map_err(failed)?;
+    stream.set_read_timeout(Some(TICK)).map_err(failed)?;
+    let ending = Ending::default();
+    let (writer, ending) = (thread::current(), &ending);
+    thread::scope(|scope| {
+        let reader = thread::Builder::new()
+            .name("perf-confirms".to_owned())
+            .spawn_scoped(scope, move || {
+                let read = read_answers(&mut connection, orders, shared, &writer, ending);
+                ending.read_over.store(true, Ordering::Release);
+                writer.unpark();
+                read
+            });
+        let reader = reader.map_err(|source| PerfError::Local {
+            during: "a thread",
+            source,
+        })?;
+        let written = Writer {
+            stream: &mut stream,
+            block,
+            orders,
+            shared,
+            ending,
+            sent: 0,
+        }
+        .run();
+        ending.since(Instant::now());
+        let read = reader
+            .join()
+            .unwrap_or(Err(PerfError::Dropped("reading confirms")));
+        best_explained(written, read)
+    })
+}
+
+/// Of two failed halves of one connection, the error that explains more.
+fn best_explained(
+    written: Result<Published, PerfError>,
+    read: Result<u64, PerfError>,
+) -> Result<Published, PerfError> {
+    match (written, read) {
+        (Ok(written), Ok(cpu_nanos)) => Ok(Published {
+            cpu_nanos: written.cpu_nanos + cpu_nanos,
+            ..written
+        }),
+        (Err(write), Err(read)) if write.outranks(&read) => Err(write),
+        (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
+    }
+}
+
+/// The writer's word to its reader that the connection is being closed, and back.
+#[derive(Default)]
+struct Ending {
+    closing: AtomicBool,
+    give_up_at: parking_lot::Mutex<Option<Instant>>,
+    read_over: AtomicBool,
+}
+
+impl Ending {
+    fn since(&self, now: Instant) {
+        self.give_up_at.lock().get_or_insert(now + CLOSE_TIMEOUT);
+        self.closing.store(true, Ordering::Release);
+    }
+
+    fn is_due(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+            && self
+                .give_up_at
+                .lock()
+                .is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+struct Writer<'a> {
+    stream: &'a mut TcpStream,
+    block: Block,
+    orders: &'a Orders,
+    shared: &'a Shared<'a>,
+    ending: &'a Ending,
+    sent: u64,
+}
+
+impl Writer<'_> {
+    fn run(mut self) -> Result<Published, PerfError> {
+        let start = self.shared.stamps.now();
+        let mut whole = true;
+        while whole && self.sent < self.orders.quota && !self.is_over() {
+            let count = self.room().min(self.due(start)).min(self.block.messages());
+            if count == 0 {
+                self.wait(start);
+                continue;
+            }
+            whole = self.send(count, start)?;
+        }
+        let unsent = match self.orders.pace {
+            Some(_) if self.sent < self.orders.quota => self.due(start),
+            _ => 0,
+        };
+        if whole {
+            self.await_settled();
+            self.say_goodbye()?;
+        }
+        Ok(Published {
+            cpu_nanos: thread_cpu_nanos(),
+            unsent,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.stop.is_publishing_over() || self.ending.read_over.load(Ordering::Acquire)
+    }
+
+    /// How many messages quota and window allow; zero until half the window is free, so that
+    /// confirms and publishes travel in batches.
+    fn room(&self) -> u64 {
+        let left = self.orders.quota - self.sent;
+        let Some(window) = self.orders.window else {
+            return left;
+        };
+        let free = window - (self.sent - self.shared.tally.settled.load(Ordering::Acquire));
+        let worthwhile = window.div_ceil(2).min(self.block.messages()).min(left);
+        if free < worthwhile { 0 } else { free.min(left) }
+    }
+
+    fn due(&self, start: u64) -> u64 {
+        match self.orders.pace {
+            Some(pace) => pace.due(self.elapsed(start)).saturating_sub(self.sent),
+            None => u64::MAX,
+        }
+    }
+
+    fn elapsed(&self, start: u64) -> Duration {
+        Duration::from_nanos(self.shared.stamps.now().saturating_sub(start))
+    }
+
+    /// Waits for the next due message, or for confirms, whose reader wakes this thread.
+    fn wait(&self, start: u64) {
+        let until_due = self
+            .orders
+            .pace
+            .map(|pace| pace.wait(self.sent, self.elapsed(start)));
+        match until_due {
+            Some(wait) if !wait.is_zero() => thread::park_timeout(wait.min(TICK)),
+            _ => thread::park_timeout(TICK),
+        }
+    }
+
+    fn send(&mut self, count: u64, start: u64) -> Result<bool, PerfError> {
+        if self.orders.stamped {
+            let (stamps, now, sent) = (self.shared.stamps, self.shared.stamps.now(), self.sent);
+            match self.orders.pace {
+                Some(pace) => self.block.stamp(count, |index| {
+                    stamps.stamp(start + pace.due_at_nanos(sent + index))
+                }),
+                None => self.block.stamp(count, |_| stamps.stamp(now)),
+            }
+        }
+        self.sent += count;
+        // Before the bytes leave: the reader must never see a confirm from the future.
+        self.shared
+            .tally
+            .published
+            .store(self.sent, Ordering::Release);
+        write_whole(self.stream, self.block.first(count), || {
+            self.shared.stop.is_over() || self.ending.read_over.load(Ordering::Acquire)
+        })
+        .map_err(|e| PerfError::socket("publishing", e))
+    }
+
+    /// With confirms, a run that ends by its own count ends with the last confirm.
+    fn await_settled(&self) {
+        let settled = &self.shared.tally.settled;
+        while self.orders.window.is_some()
+            && settled.load(Ordering::Acquire) < self.sent
+            && !self.is_over()
+        {
+            thread::park_timeout(TICK);
+        }
+    }
+
+    fn say_goodbye(&mut self) -> Result<(), PerfError> {
+        let mut goodbye = Vec::new();
+        let arguments = Arguments::new().short(200).octet(0).short(0).short(0);
+        method_frame(&mut goodbye, 0, CONNECTION_CLOSE, arguments.bytes());
+        self.ending.since(Instant::now());
+        let given_up = || self.ending.is_due() || self.ending.read_over.load(Ordering::Acquire);
+        write_whole(self.stream, &goodbye, given_up)
+            .map(drop)
+            .map_err(|e| PerfError::socket("closing", e))
+    }
+}
+
+/// Writes all of `bytes`, or gives up between two time-outs of the socket; true when all went.
+pub(super) fn write_whole(
+    stream: &mut TcpStream,
+    mut bytes: &[u8],
+    give_up: impl Fn() -> bool,
+) -> io::Result<bool> {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => {
+                if give_up() {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Reads confirms, closes and everything else a broker sends to a publisher.
+fn read_answers(
+    connection: &mut Connection,
+    orders: &Orders,
+    shared: &Shared<'_>,
+    writer: &Thread,
+    ending: &Ending,
+) -> Result<u64, PerfError> {
+    let mut walker = Walker::new(connection.frame_max());
+    let (stream, inbound) = connection.parts();
+    inbound.resize(READ_BUFFER);
+    let mut answers = Answers {
+        confirms: orders.window.map(Confirms::new),
+        tally: shared.tally,
+        settled: 0,
+        nacked: 0,
+        closed: false,
+    };
+    loop {
+        let walked = walker.walk(inbound.unread(), &mut answers)?;
+        inbound.consume(walked);
+        if answers.settled > shared.tally.settled.load(Ordering::Relaxed) {
+            shared.tally.nacked.store(answers.nacked, Ordering::Relaxed);
+            shared
+                .tally
+                .settled
+                .store(answers.settled, Ordering::Release);
+            writer.unpark();
+        }
+        if answers.closed || ending.is_due() {
+            return Ok(thread_cpu_nanos());
+        }
+        match inbound.fill(stream) {
+            Ok(0) if ending.closing.load(Ordering::Acquire) => return Ok(thread_cpu_nanos()),
+            Ok(0) => return Err(PerfError::Dropped("publishing")),
+            Ok(_) => {}
+            Err(error) if is_timeout(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(PerfError::socket("reading confirms", error)),
+        }
+    }
+}
+
+struct Answers<'a> {
+    confirms: Option<Confirms>,
+    tally: &'a Tally,
+    settled: u64,
+    nacked: u64,
+    closed: bool,
+}
+
+impl Answers<'_> {
+    fn settle(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError> {
+        let mut fields = Fields(arguments);
+        let (tag, bits) = (fields.longlong()?, fields.octet()?);
+        let Some(confirms) = &mut self.confirms else {
+            return Err(PerfError::Protocol(
+                "a confirm on a channel without confirms".to_owned(),
+            ));
+        };
+        let published = self.tally.published.load(Ordering::Acquire);
+        let newly = confirms.settle(tag, bits & MULTIPLE != 0, published)?;
+        self.settled += newly;
+        if id == BASIC_NACK {
+            self.nacked += newly;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Answers<'_> {
+    fn body_head(&mut self, _head: &[u8]) {}
+
+    fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
+
+    fn method(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError> {
+        match id {
+            BASIC_ACK | BASIC_NACK => self.settle(id, arguments),
+            CONNECTION_CLOSE | CHANNEL_CLOSE => Err(close_reason(id, arguments)),
+            CONNECTION_CLOSE_OK => {
+                self.closed = true;
+                Ok(())
+            }
+            CONNECTION_BLOCKED => {
+                self.tally.blocked.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            CONNECTION_UNBLOCKED => Ok(()),
+            MethodId(class, method) => Err(PerfError::Protocol(format!(
+                "method {class}.{method} to a publisher"
+            ))),
+        }
+    }
+}
+
+/// Opens a connection that is ready to publish.
+pub(super) fn prepare(mut connection: Connection, confirms: bool) -> Result<Connection, PerfError> {
+    connection.open_channel(LOAD_CHANNEL)?;
+    if confirms {
+        let arguments = Arguments::new().octet(0);
+        connection.call(LOAD_CHANNEL, CONFIRM_SELECT, &arguments, CONFIRM_SELECT_OK)?;
+    }
+    Ok(connection)
+}
+
+/// How often a waiting thread looks whether the run is over.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const READ_BUFFER: usize = 65_536;
+const MULTIPLE: u8 = 1;

@@ -1,0 +1,196 @@
+//! What a run found out, as JSON and as text.
+//! Owns the shape of the output and the rates in it; never measures.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::args::PerfArgs;
+use super::error::PerfError;
+use super::latency::Summary;
+use super::process::{CpuTime, Process};
+
+/// The broker's process at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) at: Instant,
+    cpu: Option<CpuTime>,
+    pub(super) rss_kib: Option<u64>,
+}
+
+impl Moment {
+    pub(super) fn now(process: Option<&Process>) -> Result<Self, PerfError> {
+        Ok(Moment {
+            at: Instant::now(),
+            cpu: process.map(Process::cpu_time).transpose()?,
+            rss_kib: process.map(Process::rss_kib).transpose()?,
+        })
+    }
+}
+
+/// What the broker's process used between two moments.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct BrokerUse {
+    pid: u32,
+    cpu_user_s: f64,
+    cpu_system_s: f64,
+    cpu_ns_per_message: Option<f64>,
+    rss_before_kib: u64,
+    rss_after_kib: u64,
+    rss_max_kib: u64,
+}
+
+impl BrokerUse {
+    /// The use between two moments of `process`, during which it carried `messages`.
+    pub(super) fn between(
+        process: Option<&Process>,
+        (first, last): (&Moment, &Moment),
+        rss_max_kib: u64,
+        messages: u64,
+    ) -> Option<Self> {
+        let cpu = last.cpu?.since(&first.cpu?);
+        let (before, after) = (first.rss_kib?, last.rss_kib?);
+        Some(BrokerUse {
+            pid: process?.pid(),
+            cpu_user_s: cpu.user.as_secs_f64(),
+            cpu_system_s: cpu.system.as_secs_f64(),
+            cpu_ns_per_message: per_message(cpu.total().as_nanos() as u64, messages),
+            rss_before_kib: before,
+            rss_after_kib: after,
+            rss_max_kib: rss_max_kib.max(before).max(after),
+        })
+    }
+}
+
+impl fmt::Display for BrokerUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (user, system) = (self.cpu_user_s, self.cpu_system_s);
+        write!(f, "broker CPU   {user:.2} s user + {system:.2} s system")?;
+        if let Some(nanos) = self.cpu_ns_per_message {
+            write!(f, " = {nanos:.0} ns per message")?;
+        }
+        write!(
+            f,
+            "\nbroker RSS   {} KiB before, {} KiB after, {} KiB at most",
+            self.rss_before_kib, self.rss_after_kib, self.rss_max_kib
+        )
+    }
+}
+
+/// What publishers did in the measured time.
+#[derive(Debug, Serialize)]
+pub(super) struct PublishFigures {
+    pub(super) messages: u64,
+    pub(super) per_second: f64,
+    pub(super) confirmed: u64,
+    pub(super) nacked: u64,
+    /// Messages of a paced run that were due and could not be sent.
+    pub(super) unsent: u64,
+    /// How often the broker said connection.blocked.
+    pub(super) blocked: u64,
+    pub(super) client_cpu_ns_per_message: Option<f64>,
+}
+
+/// What consumers did in the measured time.
+#[derive(Debug, Serialize)]
+pub(super) struct DeliverFigures {
+    pub(super) messages: u64,
+    pub(super) per_second: f64,
+    pub(super) mib_per_second: f64,
+    pub(super) client_cpu_ns_per_message: Option<f64>,
+}
+
+/// A load run.
+#[derive(Debug, Serialize)]
+pub(super) struct LoadReport {
+    pub(super) mode: &'static str,
+    pub(super) config: PerfArgs,
+    pub(super) interrupted: bool,
+    pub(super) seconds: f64,
+    pub(super) published: PublishFigures,
+    pub(super) delivered: DeliverFigures,
+    pub(super) max_ready: u64,
+    pub(super) broker: Option<BrokerUse>,
+    pub(super) latency_us: Option<Summary>,
+}
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (published, delivered) = (&self.published, &self.delivered);
+        interrupted(f, self.interrupted)?;
+        writeln!(f, "measured     {:.3} s", self.seconds)?;
+        write!(
+            f,
+            "published    {:.0}/s ({}",
+            published.per_second, published.messages
+        )?;
+        if self.config.confirm > 0 {
+            write!(
+                f,
+                ", confirmed {}, nacked {}",
+                published.confirmed, published.nacked
+            )?;
+        }
+        let behind = match published.unsent {
+            0 => String::new(),
+            unsent => format!(", {unsent} due but not sent"),
+        };
+        let blocked = match published.blocked {
+            0 => String::new(),
+            times => format!(", blocked by the broker {times} times"),
+        };
+        writeln!(f, "{behind}{blocked})")?;
+        writeln!(
+            f,
+            "delivered    {:.0}/s ({}, {:.1} MiB/s)",
+            delivered.per_second, delivered.messages, delivered.mib_per_second
+        )?;
+        write!(f, "max ready    {} messages", self.max_ready)?;
+        let costs = [
+            ("per publish ", published.client_cpu_ns_per_message),
+            ("per delivery", delivered.client_cpu_ns_per_message),
+        ];
+        for (what, cost) in costs {
+            if let Some(nanos) = cost {
+                write!(f, "\n{what} {nanos:.0} ns of this client's CPU")?;
+            }
+        }
+        if let Some(broker) = &self.broker {
+            write!(f, "\n{broker}")?;
+        }
+        match &self.latency_us {
+            Some(latency) => write!(f, "\n{latency}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "latency µs   p50 {:.1}, p95 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1} ({} samples)",
+            self.p50, self.p95, self.p99, self.p99_9, self.max, self.samples
+        )
+    }
+}
+
+/// A first line for runs that a signal cut short.
+pub(super) fn interrupted(f: &mut fmt::Formatter<'_>, is_interrupted: bool) -> fmt::Result {
+    if is_interrupted {
+        writeln!(f, "interrupted: the figures are those up to the signal")
+    } else {
+        Ok(())
+    }
+}
+
+/// Nanoseconds per message, none without messages.
+pub(super) fn per_message(nanos: u64, messages: u64) -> Option<f64> {
+    (messages > 0).then(|| nanos as f64 / messages as f64)
+}
+
+/// Events per second.
+pub(super) fn rate(events: u64, time: Duration) -> f64 {
+    events as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)
+}
