@@ -180,6 +180,7 @@ fn play_file(path: &Path, target: &Target, vhost: &str) -> Outcome {
     };
     let mut outcome = transcript::play(&script, target, vhost, update);
     if !outcome.rewritten.is_empty() {
+        announce(path, &text, &outcome.rewritten);
         if let Err(error) = fs::write(path, rewrite(&text, &outcome.rewritten)) {
             outcome.failure = Some(Failure {
                 line: 0,
@@ -191,6 +192,19 @@ fn play_file(path: &Path, target: &Target, vhost: &str) -> Outcome {
         failure.got = describe(&text, failure);
     }
     outcome
+}
+
+/// Says which expectations, not just blanks, an update replaces.
+fn announce(path: &Path, text: &str, rewritten: &BTreeMap<usize, Vec<String>>) {
+    for (number, line) in (1..).zip(text.lines()) {
+        if let (Some(lines), false) = (rewritten.get(&number), line.ends_with(": ?")) {
+            println!(
+                "rewrote {}:{number}\n  - {line}\n  + {}",
+                path.display(),
+                lines.join("\n  + ")
+            );
+        }
+    }
 }
 
 fn failed(line: usize, got: String) -> Outcome {
