@@ -254,10 +254,11 @@ impl Loader {
     fn mistyped(&mut self, name: &str) {
         let known = OPTIONS.iter().filter_map(|option| option.env);
         let nearest = known
+            .chain([CONFIG_VARIABLE])
             .map(|known| (nearest::edits(name, known), known))
             .min_by_key(|(edits, _)| *edits)
-            .filter(|(edits, _)| *edits <= TYPING_ERROR_EDITS);
-        if let Some((_, nearest)) = nearest.filter(|_| name != CONFIG_VARIABLE) {
+            .filter(|(edits, _)| (1..=TYPING_ERROR_EDITS).contains(edits));
+        if let Some((_, nearest)) = nearest {
             self.warnings.push(Warning::UnknownVariable {
                 name: name.to_owned(),
                 nearest,
