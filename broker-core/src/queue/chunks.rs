@@ -124,10 +124,10 @@ impl Chunks {
     #[inline]
     pub(super) fn keep(&mut self, record: RecordRef<'_>, expected: usize) -> Place {
         let place = self.append(self.aside, record, expected);
-        if self.aside != Some(place.slot) {
-            if let Some(full) = self.aside.replace(place.slot) {
-                self.release(full);
-            }
+        if self.aside != Some(place.slot)
+            && let Some(full) = self.aside.replace(place.slot)
+        {
+            self.release(full);
         }
         place
     }

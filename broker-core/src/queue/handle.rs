@@ -139,6 +139,11 @@ impl QueueHandle {
         self.look(|queue| queue.take_dead_letters(max))
     }
 
+    /// Where the queue's dead letters go at the moment.
+    pub fn dead_letter_to(&self) -> Option<DeadLetterTo> {
+        self.look(|queue| queue.dead_letter_to())
+    }
+
     /// What the queue holds at the moment.
     pub fn counts(&self) -> Counts {
         self.look(|queue| queue.counts())

@@ -24,7 +24,7 @@ mod command;
 mod consumers;
 mod consuming;
 mod dead;
-mod dead_letter;
+pub mod dead_letter;
 mod delivery;
 mod effects;
 mod expiry;
@@ -207,6 +207,10 @@ impl Queue {
 
     fn take_dead_letters(&mut self, max: usize) -> Vec<DeadLetter> {
         self.dead.take(max, &self.chunks)
+    }
+
+    fn dead_letter_to(&self) -> Option<DeadLetterTo> {
+        self.settings.dead_letter.clone()
     }
 
     fn now(&self) -> Timestamp {
