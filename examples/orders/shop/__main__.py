@@ -1,0 +1,95 @@
+"""The command line of the example: options, signals, exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from shop.broker import BrokerMissing
+from shop.child import ChildFailed
+from shop.conductor import DeadlineMissed, Options, conduct
+from shop.connection import BrokerRefused
+from shop.premises import BrokerUnusable, ShopInUse
+
+DEFAULT_URI = "amqp://guest:guest@127.0.0.1:5672/"
+FAILURES = (
+    BrokerMissing,
+    BrokerRefused,
+    BrokerUnusable,
+    ChildFailed,
+    DeadlineMissed,
+    ShopInUse,
+)
+KILL_REFUSED = (
+    "--kill refused: message bodies do not survive a restart of the broker yet, so the orders in "
+    "flight would be lost. --durable-broker says that your build of the broker stores them."
+)
+
+
+def main() -> int:
+    """0 when every order is accounted for, 1 when not, 2 for wrong options."""
+    options = _parse()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit)
+    try:
+        return 0 if conduct(options) else 1
+    except FAILURES as failure:
+        print(f"FAILED: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
+
+
+def _exit(number: int, _frame) -> None:
+    sys.exit(128 + number)
+
+
+def _parse() -> Options:
+    parser = argparse.ArgumentParser(
+        prog="run",
+        description="Sends orders through the shop and accounts for every one of them.",
+        epilog=f"AMQP_URI names the broker (default {DEFAULT_URI}); where none answers, one is "
+        "started. LEVERET names the binary to start (default: the release build).",
+    )
+    parser.add_argument("--orders", type=_positive, default=10_000, help="default 10000")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the plan, default 1")
+    parser.add_argument(
+        "--open-orders", type=_positive, default=500, help="most orders at a time, default 500"
+    )
+    parser.add_argument(
+        "--deadline", type=_positive, metavar="SECONDS", help="default 60 s + 1 s per 50 orders"
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep journals and logs there")
+    parser.add_argument("--kill", action="store_true", help="SIGKILL the broker half-way")
+    parser.add_argument(
+        "--durable-broker", action="store_true", help="with --kill: the broker stores bodies"
+    )
+    given = parser.parse_args()
+    if given.kill and not given.durable_broker:
+        parser.error(KILL_REFUSED)
+    if given.durable_broker and not given.kill:
+        parser.error("--durable-broker means something with --kill only")
+    return Options(
+        uri=os.environ.get("AMQP_URI", DEFAULT_URI),
+        orders=given.orders,
+        seed=given.seed,
+        open_orders=given.open_orders,
+        deadline_s=given.deadline or 60 + given.orders / 50,
+        kills_broker=given.kill,
+        keep=given.keep,
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
