@@ -33,7 +33,7 @@ enum Command {
     /// Run the broker. The default when no command is given.
     Serve(ServeArgs),
     /// Put load on a broker, this one or another, and report rates and latencies.
-    Perf(perf::PerfArgs),
+    Perf(Box<perf::PerfArgs>),
     /// Work with configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -45,7 +45,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         None => serve::run(arguments.serve),
         Some(Command::Serve(args)) => serve::run(args),
-        Some(Command::Perf(args)) => outcome(perf::run(args)),
+        Some(Command::Perf(args)) => outcome(perf::run(*args)),
         Some(Command::Config(command)) => config::run(command),
     }
 }
