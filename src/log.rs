@@ -13,7 +13,7 @@ const OURS: [&str; 3] = ["leveret", "broker_core", "amqp_codec"];
 
 /// Sends the process's events to standard error from now on. Only the first call has an effect: a
 /// test process with several nodes has one log.
-pub fn init(level: LogLevel, format: LogFormat) {
+pub(crate) fn init(level: LogLevel, format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives(level)))
         .with_writer(std::io::stderr);

@@ -67,6 +67,8 @@ pub enum Field {
     Size(At<u32>, RangeInclusive<u64>),
     /// Bytes, where more than 4 GiB make sense.
     LargeSize(At<u64>, RangeInclusive<u64>),
+    /// Bytes, or `auto`.
+    OptionalSize(At<Option<u64>>, RangeInclusive<u64>),
     /// Bytes, rounded up to whole blocks of a disk.
     Blocks(At<u64>, RangeInclusive<u64>),
     /// Milliseconds.
@@ -120,6 +122,9 @@ impl Field {
             }
             Field::Size(at, range) => *at(config) = size(text, range)?,
             Field::LargeSize(at, range) => *at(config) = size(text, range)?,
+            Field::OptionalSize(at, range) => {
+                *at(config) = unless(AUTO, text, |text| size(text, range))?;
+            }
             Field::Blocks(at, range) => {
                 *at(config) = size::<u64>(text, range)?.next_multiple_of(BLOCK_BYTES);
             }
@@ -151,6 +156,7 @@ impl Field {
             Field::Limit(_) => format!("a number from 1, or {INFINITY}"),
             Field::Threads(_, range) => format!("{}, or {AUTO}", between(range, "threads")),
             Field::Size(_, range) | Field::LargeSize(_, range) => between(range, "bytes"),
+            Field::OptionalSize(_, range) => format!("{}, or {AUTO}", between(range, "bytes")),
             Field::Blocks(_, range) => {
                 format!(
                     "{}, rounded up to whole {BLOCK_BYTES}",

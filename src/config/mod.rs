@@ -71,6 +71,8 @@ pub struct Config {
     pub consumer_max_per_channel: Option<u32>,
     /// `None` for no limit.
     pub max_connections: Option<u32>,
+    /// Bytes of memory in use above which publishers are blocked; `None` for 60 % of what there is.
+    pub memory_high_watermark: Option<u64>,
     /// Bytes of the largest request to the management API.
     pub management_max_body_bytes: u64,
     /// What a confirm promises.
@@ -117,6 +119,7 @@ impl Default for Config {
             max_message_size: 0,
             consumer_max_per_channel: None,
             max_connections: None,
+            memory_high_watermark: None,
             management_max_body_bytes: 0,
             durability: Durability::Fsync,
             log_file_bytes: 0,

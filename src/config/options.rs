@@ -307,6 +307,17 @@ pub static OPTIONS: &[ConfigOption] = &[
         doc: "How many AMQP connections the node has at most.",
     },
     ConfigOption {
+        key: "vm_memory_high_watermark.absolute",
+        also: &[],
+        field: Field::OptionalSize(|c| &mut c.memory_high_watermark, MIB..=u64::MAX >> 1),
+        default: "auto",
+        flag: Some("memory-high-watermark"),
+        env: Some("LEVERET_MEMORY_HIGH_WATERMARK"),
+        applies: Applies::AtStart,
+        doc: "Above this much memory in use, connections that publish are blocked until it is \
+              less; auto is 60 % of the memory the broker may use.",
+    },
+    ConfigOption {
         key: "management.http.max_body_size",
         also: &[],
         field: Field::LargeSize(|c| &mut c.management_max_body_bytes, KIB..=GIB),

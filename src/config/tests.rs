@@ -227,6 +227,7 @@ fn every_bad_value_names_its_option_and_the_value() {
         ("max_message_size", "513MiB", "513MiB"),
         ("consumer_max_per_channel", "0", "0"),
         ("max_connections", "-1", "-1"),
+        ("vm_memory_high_watermark.absolute", "0.4", "0.4"),
         ("management.http.max_body_size", "1", "1"),
         ("durability", "sometimes", "sometimes"),
         ("wal.file_size", "1k", "1k"),
@@ -294,7 +295,7 @@ fn a_secret_is_not_repeated_in_its_fault() {
     sources.file = None;
     sources.variables = variables(&[("LEVERET_DEFAULT_PASS", "hunter2")]);
     let config = load(&sources).unwrap().config;
-    assert_eq!(config.default_pass.expose(), "hunter2");
+    assert_eq!(config.default_pass.reveal(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

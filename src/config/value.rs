@@ -131,7 +131,7 @@ impl Secret {
     }
 
     /// The secret itself, for the one place that hashes or compares it.
-    pub fn expose(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

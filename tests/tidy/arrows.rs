@@ -46,10 +46,10 @@ const CORE_DEPENDENCIES: [&str; 8] = [
 /// The parts of the process from the bottom up. A part names only parts of lower layers, so the two
 /// faces of the broker, `server` and `management`, never know each other.
 const LAYERS: &[&[&str]] = &[
-    &["config", "metrics"],
-    &["log", "store"],
-    &["auth"],
-    &["broker"],
+    &["clock", "config", "memory", "metrics", "version"],
+    &["log", "store", "auth"],
+    &["timer"],
+    &["node"],
     &["server", "management"],
     &["serve"],
     &["cli"],
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_part_that_looks_up_or_sideways_is_found() {
-        finds(process, "src/store/a.rs", "use crate::broker::Broker;");
+        finds(process, "src/store/a.rs", "use crate::node::Node;");
         finds(
             process,
             "src/server/a.rs",
@@ -268,7 +268,7 @@ mod tests {
         passes(
             process,
             "src/server/a.rs",
-            "use crate::broker::Broker; use crate::server::b;",
+            "use crate::node::Node; use crate::server::b;",
         );
         passes(process, "src/lib.rs", "pub use crate::cli::run;");
     }
