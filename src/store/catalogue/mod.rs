@@ -1,0 +1,61 @@
+//! The catalogue: the whole map as of some record, so that the log before it can be recycled.
+//! A checkpoint is the only writer; between checkpoints it is not touched. It is never the truth:
+//! whatever is wrong with it, snapshot and log give the map back.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Lsn;
+use super::layout::Identity;
+
+mod sled;
+mod totals;
+
+pub(super) use self::sled::SledSource;
+
+/// Why a catalogue could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// What it holds is wrong, or reading it failed or panicked: it must be set aside.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk is full; it may work again later.
+    #[error("the disk is full: {0}")]
+    DiskFull(std::io::Error),
+    /// The operating system does not let it be opened as things are; it may be intact.
+    #[error("{0}")]
+    Refused(std::io::Error),
+}
+
+/// New values by key, `None` where a key is deleted.
+pub type Entries = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// What a scan calls for every entry.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
+
+/// An open catalogue. Its steps are separate because their order is what a power loss tests:
+/// `apply`, then `flush`, then `sync`, and only then may the log be recycled.
+pub trait Catalogue: Send {
+    /// The record up to which the catalogue holds the map; `None` if it was never written.
+    fn mark(&self) -> Option<Lsn>;
+    /// Visits every entry, in no order, and checks that they are all there.
+    fn scan(&self, visit: Visit<'_>) -> Result<(), CatalogueError>;
+    /// Writes the entries and the mark, all or nothing.
+    fn apply(&mut self, entries: &Entries, mark: Lsn) -> Result<(), CatalogueError>;
+    /// Hands everything to the operating system.
+    fn flush(&mut self) -> Result<(), CatalogueError>;
+    /// Makes what was handed over durable.
+    fn sync(&mut self) -> Result<(), CatalogueError>;
+}
+
+/// Where a catalogue comes from.
+pub trait CatalogueSource: Send + Sync {
+    /// Whether there is one.
+    fn exists(&self) -> bool;
+    /// Opens the catalogue of this node, or makes an empty one if there is none.
+    fn open(&self, identity: &Identity) -> Result<Box<dyn Catalogue>, CatalogueError>;
+    /// Moves a damaged one out of the way and keeps it; returns where it is.
+    fn set_aside(&self) -> std::io::Result<PathBuf>;
+    /// Its directory, for messages.
+    fn path(&self) -> PathBuf;
+}

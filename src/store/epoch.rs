@@ -1,0 +1,120 @@
+//! Beginning an epoch of the log: which file this run writes first, and which files of former runs
+//! it can use. Runs once, after the map is known; reads nothing but the names it is given.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::logdir::{LogDir, file_path};
+use super::node::{NodeFile, NodeState};
+use super::options::StoreOptions;
+use super::recover::remove_if_there;
+use super::writer::{Active, Files, LogSite, ReadyFile, Span, create_file};
+use super::{Lsn, StoreError};
+
+/// What a run writes its log with.
+pub(super) struct Epoch {
+    pub(super) site: Arc<LogSite>,
+    pub(super) files: Files,
+    /// The file to begin in; none if the disk was full.
+    pub(super) active: Option<Active>,
+}
+
+impl Epoch {
+    /// Begins a new file for the records after `last`, and says so in the node file.
+    pub(super) fn begin(
+        disk: Arc<dyn Disk>,
+        node: &mut NodeFile,
+        log: &LogDir,
+        options: &StoreOptions,
+        last: Lsn,
+    ) -> Result<Epoch, StoreError> {
+        let site = LogSite {
+            disk,
+            log_dir: log.path.clone(),
+            identity: node.identity,
+            epoch: node.state.epoch.max(log.last_epoch()) + 1,
+            file_bytes: options.log_file_bytes,
+        };
+        let written = log.last_written().map_or(1, |number| number + 1);
+        let number = written.max(node.state.first_file);
+        let mut files = Files {
+            used_up_to: number - 1,
+            ..Files::default()
+        };
+        files.spans = spans(log, number, last.next());
+        let active = first_file(&site, log, number)?;
+        if active.is_some() {
+            files.spans.push_back(Span {
+                number,
+                first: last.next(),
+            });
+            files.ready = ready_files(&site, log, number + 1)?;
+        }
+        let first_file = active.as_ref().map_or(0, |active| active.number);
+        node.write(NodeState {
+            epoch: site.epoch,
+            first_file,
+            last,
+            clean: false,
+        })?;
+        Ok(Epoch {
+            site: Arc::new(site),
+            files,
+            active,
+        })
+    }
+}
+
+/// The files with records below `number`. One whose header is unreadable counts until the file
+/// after it does not.
+fn spans(log: &LogDir, number: u64, next: Lsn) -> VecDeque<Span> {
+    let mut spans = VecDeque::new();
+    let mut first = next;
+    for file in log.files.iter().rev().filter(|file| file.number < number) {
+        first = file.header.map_or(first, |header| header.first);
+        spans.push_front(Span {
+            number: file.number,
+            first,
+        });
+    }
+    spans
+}
+
+/// The file `number`, made if it is not there; `None` if the disk is full.
+fn first_file(site: &LogSite, log: &LogDir, number: u64) -> Result<Option<Active>, StoreError> {
+    let prepared = log.files.iter().find(|file| file.number == number);
+    if let Some(file) = prepared.filter(|file| file.bytes <= site.file_bytes) {
+        return Ok(Some(Active::new(
+            number,
+            Arc::clone(&file.file),
+            file.bytes,
+        )));
+    }
+    match create_file(site, number) {
+        Ok(file) => Ok(Some(Active::new(number, file, 0))),
+        Err(error) if error.is_disk_full() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The filled files that follow on each other from `first` on; others behind them are removed.
+fn ready_files(
+    site: &LogSite,
+    log: &LogDir,
+    first: u64,
+) -> Result<VecDeque<ReadyFile>, StoreError> {
+    let (mut ready, mut next) = (VecDeque::new(), first);
+    for file in log.files.iter().filter(|file| file.number >= first) {
+        if file.number == next && file.bytes == site.file_bytes {
+            ready.push_back(ReadyFile {
+                number: next,
+                file: Arc::clone(&file.file),
+            });
+            next += 1;
+        } else {
+            remove_if_there(&*site.disk, &file_path(&site.log_dir, file.number))?;
+        }
+    }
+    Ok(ready)
+}

@@ -1,0 +1,252 @@
+//! Groups: what one write and one sync carry, and the header of a log file.
+//! Knows the bytes only; where a group goes is the log's decision, whether it counts the replay's.
+//!
+//! ```text
+//! log file                                     group, on a multiple of 4096
+//!   0  128  file header; its fields:             0  4  magic "LVGP"
+//!   48   8    epoch      which start wrote it    4  4  CRC32C of bytes 8..64, seeded
+//!   56   8    number     as in the name          8  8  epoch
+//!   64   8    first LSN of the file             16  8  file number
+//!   72   8    synced LSN when it was begun      24  8  offset in the file
+//!   80   8    size of the file                  32  8  LSN of the first record
+//!  128       zero                               40  8  synced LSN when it was written
+//! 4096       groups                             48  4  bytes of records
+//!                                               52  4  number of records
+//! seed = CRC32C(node id, epoch, file number)    56  8  zero
+//!                                               64  …  records, then zero up to 4096
+//! ```
+
+use super::Lsn;
+use super::layout::{Cursor, Identity, Magic, write_header};
+use super::record;
+
+/// Files, and groups in them, begin on multiples of this.
+pub(super) const BLOCK_BYTES: usize = 4096;
+/// The bytes before a group's records.
+pub(super) const GROUP_HEADER_BYTES: usize = 64;
+/// The largest group, header included: what waits longer goes into the next one.
+pub(super) const GROUP_MAX_BYTES: usize = 8 << 20;
+
+const GROUP_MAGIC: &[u8; 4] = b"LVGP";
+
+/// `bytes` rounded up to whole blocks.
+pub(super) fn whole_blocks(bytes: usize) -> usize {
+    bytes.next_multiple_of(BLOCK_BYTES)
+}
+
+/// The fields of a log file's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogHeader {
+    /// Counts the starts of the node.
+    pub(super) epoch: u64,
+    pub(super) number: u64,
+    /// The LSN of the file's first record.
+    pub(super) first: Lsn,
+    /// What was known to be on the device when the file was begun.
+    pub(super) synced: Lsn,
+    pub(super) file_bytes: u64,
+}
+
+impl LogHeader {
+    /// The file's first block.
+    pub(super) fn encode(&self, identity: &Identity) -> [u8; BLOCK_BYTES] {
+        let mut fields = Vec::with_capacity(40);
+        for field in [
+            self.epoch,
+            self.number,
+            self.first.0,
+            self.synced.0,
+            self.file_bytes,
+        ] {
+            fields.extend_from_slice(&field.to_le_bytes());
+        }
+        let header = write_header(Magic::Log, identity, &fields);
+        let mut block = [0; BLOCK_BYTES];
+        block[..header.len()].copy_from_slice(&header);
+        block
+    }
+
+    /// From the fields of a file header whose checksum held.
+    pub(super) fn decode(fields: &[u8]) -> Option<LogHeader> {
+        let mut cursor = Cursor::new(fields);
+        Some(LogHeader {
+            epoch: cursor.u64()?,
+            number: cursor.u64()?,
+            first: Lsn(cursor.u64()?),
+            synced: Lsn(cursor.u64()?),
+            file_bytes: cursor.u64()?,
+        })
+    }
+}
+
+/// The header of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupHeader {
+    pub(super) epoch: u64,
+    pub(super) number: u64,
+    pub(super) offset: u64,
+    /// The LSN of the first record.
+    pub(super) first: Lsn,
+    /// What was known to be on the device when the group was written.
+    pub(super) synced: Lsn,
+    pub(super) records_bytes: u32,
+    pub(super) records: u32,
+}
+
+impl GroupHeader {
+    /// The LSN after the group's last record.
+    pub(super) fn next(&self) -> Lsn {
+        Lsn(self.first.0.saturating_add(u64::from(self.records)))
+    }
+
+    /// Where the next group begins.
+    pub(super) fn end(&self) -> u64 {
+        let bytes = whole_blocks(GROUP_HEADER_BYTES + self.records_bytes as usize);
+        self.offset + bytes as u64
+    }
+
+    /// Writes the header and all checksums into `group`, which has room for the header in front
+    /// of its records.
+    pub(super) fn seal(&self, identity: &Identity, group: &mut [u8]) {
+        let seed = identity.seed(self.epoch, self.number);
+        let (header, records) = group.split_at_mut(GROUP_HEADER_BYTES);
+        record::seal(records, seed);
+        header.fill(0);
+        header[..4].copy_from_slice(GROUP_MAGIC);
+        let wide = [
+            self.epoch,
+            self.number,
+            self.offset,
+            self.first.0,
+            self.synced.0,
+        ];
+        for (index, field) in wide.iter().enumerate() {
+            header[8 + index * 8..16 + index * 8].copy_from_slice(&field.to_le_bytes());
+        }
+        header[48..52].copy_from_slice(&self.records_bytes.to_le_bytes());
+        header[52..56].copy_from_slice(&self.records.to_le_bytes());
+        let crc = crc32c::crc32c_append(seed, &header[8..]);
+        header[4..8].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Reads a group header; `None` if it is not one, or its checksum does not hold.
+    pub(super) fn decode(identity: &Identity, bytes: &[u8]) -> Option<GroupHeader> {
+        let bytes = bytes.get(..GROUP_HEADER_BYTES)?;
+        let mut cursor = Cursor::new(bytes);
+        let (magic, crc): ([u8; 4], u32) = (cursor.array()?, cursor.u32()?);
+        let header = GroupHeader {
+            epoch: cursor.u64()?,
+            number: cursor.u64()?,
+            offset: cursor.u64()?,
+            first: Lsn(cursor.u64()?),
+            synced: Lsn(cursor.u64()?),
+            records_bytes: cursor.u32()?,
+            records: cursor.u32()?,
+        };
+        let seed = identity.seed(header.epoch, header.number);
+        let whole = &magic == GROUP_MAGIC && crc32c::crc32c_append(seed, &bytes[8..]) == crc;
+        whole.then_some(header)
+    }
+
+    /// Whether `bytes` begin like a group of that file at that place, whatever its checksum says:
+    /// a write was cut short there.
+    pub(super) fn begins(bytes: &[u8], epoch: u64, number: u64) -> bool {
+        let mut cursor = Cursor::new(bytes);
+        let magic = cursor
+            .array::<4>()
+            .is_some_and(|magic| &magic == GROUP_MAGIC);
+        let _crc = cursor.u32();
+        magic && cursor.u64() == Some(epoch) && cursor.u64() == Some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::layout::{Header, read_header};
+    use crate::store::record::{Change, Records, Step, encode_changes};
+
+    const IDENTITY: Identity = Identity {
+        node: [3; 16],
+        cluster: [0; 16],
+    };
+
+    fn sealed() -> (GroupHeader, Vec<u8>) {
+        let mut bytes = vec![0; GROUP_HEADER_BYTES];
+        encode_changes(&[Change::Delete { key: b"k".to_vec() }], &mut bytes);
+        let header = GroupHeader {
+            epoch: 4,
+            number: 9,
+            offset: 8192,
+            first: Lsn(100),
+            synced: Lsn(99),
+            records_bytes: (bytes.len() - GROUP_HEADER_BYTES) as u32,
+            records: 1,
+        };
+        header.seal(&IDENTITY, &mut bytes);
+        (header, bytes)
+    }
+
+    #[test]
+    fn a_group_reads_back_with_its_records() {
+        let (header, bytes) = sealed();
+        assert_eq!(GroupHeader::decode(&IDENTITY, &bytes), Some(header));
+        assert_eq!(header.next(), Lsn(101));
+        assert_eq!(header.end(), 8192 + 4096);
+        let mut records = Records::new(&bytes[GROUP_HEADER_BYTES..], IDENTITY.seed(4, 9));
+        assert!(matches!(records.next(), Some(Step::Whole(_))));
+        assert_eq!(records.next(), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_group_header_is_noticed() {
+        let (_, bytes) = sealed();
+        for bit in 0..GROUP_HEADER_BYTES * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(GroupHeader::decode(&IDENTITY, &damaged), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_group_of_another_node_is_none() {
+        let (_, bytes) = sealed();
+        let other = Identity {
+            node: [4; 16],
+            ..IDENTITY
+        };
+        assert_eq!(GroupHeader::decode(&other, &bytes), None);
+    }
+
+    #[test]
+    fn sealing_again_for_another_file_leaves_nothing_of_the_first() {
+        let (header, mut bytes) = sealed();
+        let moved = GroupHeader {
+            number: 10,
+            offset: 4096,
+            ..header
+        };
+        moved.seal(&IDENTITY, &mut bytes);
+        assert_eq!(GroupHeader::decode(&IDENTITY, &bytes), Some(moved));
+        assert!(GroupHeader::begins(&bytes, 4, 10));
+        assert!(!GroupHeader::begins(&bytes, 4, 9));
+    }
+
+    #[test]
+    fn a_log_header_reads_back() {
+        let header = LogHeader {
+            epoch: 1,
+            number: 2,
+            first: Lsn(3),
+            synced: Lsn(2),
+            file_bytes: 1 << 26,
+        };
+        let block = header.encode(&IDENTITY);
+        let path = std::path::Path::new("log");
+        let Ok(Header::Whole { identity, fields }) = read_header(path, Magic::Log, &block) else {
+            panic!("whole header expected");
+        };
+        assert_eq!(identity, IDENTITY);
+        assert_eq!(LogHeader::decode(fields), Some(header));
+    }
+}

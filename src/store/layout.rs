@@ -1,0 +1,280 @@
+//! The 128 bytes every file of the store begins with, and reading little-endian fields.
+//! Knows no file's own fields and does no I/O.
+//!
+//! ```text
+//!   0  8  magic                 what kind of file this is
+//!   8  4  format version
+//!  12  4  zero
+//!  16 16  node id
+//!  32 16  cluster id            zero: the node belongs to no cluster
+//!  48 76  fields of the kind    zero where unused
+//! 124  4  CRC32C of bytes 0..124
+//! ```
+
+use std::path::Path;
+
+use super::StoreError;
+
+/// The length of the header every file begins with; within one device sector, so never torn.
+pub(super) const HEADER_BYTES: usize = 128;
+/// The version of all formats of the store.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+const FIELDS_AT: usize = 48;
+const CRC_AT: usize = HEADER_BYTES - 4;
+
+/// Whose files these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Drawn at random when the data directory was made.
+    pub node: [u8; 16],
+    /// All zero while the node belongs to no cluster.
+    pub cluster: [u8; 16],
+}
+
+impl Identity {
+    /// The start of the checksums in a log file, so that no other file's bytes pass for its own.
+    pub(super) fn seed(&self, epoch: u64, number: u64) -> u32 {
+        let seed = crc32c::crc32c_append(crc32c::crc32c(&self.node), &epoch.to_le_bytes());
+        crc32c::crc32c_append(seed, &number.to_le_bytes())
+    }
+}
+
+/// The kind of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Magic {
+    Node,
+    Log,
+    Snapshot,
+}
+
+impl Magic {
+    fn bytes(self) -> &'static [u8; 8] {
+        match self {
+            Magic::Node => b"LVRTNODE",
+            Magic::Log => b"LVRTWLOG",
+            Magic::Snapshot => b"LVRTSNAP",
+        }
+    }
+}
+
+/// What the first bytes of a file turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Header<'a> {
+    /// Nothing was written there yet.
+    Blank,
+    /// The checksum does not hold.
+    Damaged,
+    /// A header and the fields of its kind.
+    Whole {
+        identity: Identity,
+        fields: &'a [u8],
+    },
+}
+
+/// Builds a file header around the `fields` of its kind.
+pub(super) fn write_header(magic: Magic, identity: &Identity, fields: &[u8]) -> [u8; HEADER_BYTES] {
+    debug_assert!(
+        fields.len() <= CRC_AT - FIELDS_AT,
+        "the fields must fit the header"
+    );
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(magic.bytes());
+    header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header[16..32].copy_from_slice(&identity.node);
+    header[32..48].copy_from_slice(&identity.cluster);
+    header[FIELDS_AT..FIELDS_AT + fields.len()].copy_from_slice(fields);
+    let crc = crc32c::crc32c(&header[..CRC_AT]);
+    header[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// Reads the header at the start of `bytes`, which come from `path`.
+pub(super) fn read_header<'a>(
+    path: &Path,
+    magic: Magic,
+    bytes: &'a [u8],
+) -> Result<Header<'a>, StoreError> {
+    let known = bytes.len().min(8);
+    if bytes[..known].iter().all(|byte| *byte == 0) {
+        return Ok(Header::Blank);
+    }
+    if bytes[..known] != magic.bytes()[..known] {
+        return Err(StoreError::Foreign {
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(whole_header(path, bytes)?.unwrap_or(Header::Damaged))
+}
+
+fn whole_header<'a>(path: &Path, bytes: &'a [u8]) -> Result<Option<Header<'a>>, StoreError> {
+    let mut cursor = Cursor::new(bytes.get(8..HEADER_BYTES).unwrap_or_default());
+    let Some(version) = cursor.u32() else {
+        return Ok(None);
+    };
+    if version > FORMAT_VERSION {
+        let path = path.to_path_buf();
+        return Err(StoreError::NewerFormat {
+            path,
+            found: version,
+            known: FORMAT_VERSION,
+        });
+    }
+    let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+    Ok((|| {
+        let _zero = cursor.u32()?;
+        let (node, cluster) = (cursor.array()?, cursor.array()?);
+        let fields = cursor.bytes(CRC_AT - FIELDS_AT)?;
+        let whole = cursor.u32()? == crc && version == FORMAT_VERSION;
+        whole.then_some(Header::Whole {
+            identity: Identity { node, cluster },
+            fields,
+        })
+    })())
+}
+
+/// Reads fields from the front of a slice; `None` once it is too short.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Cursor(bytes)
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (front, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(front)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (front, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*front)
+    }
+
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: Identity = Identity {
+        node: [7; 16],
+        cluster: [0; 16],
+    };
+
+    fn path() -> &'static Path {
+        Path::new("some/file")
+    }
+
+    #[test]
+    fn a_header_reads_back() {
+        let header = write_header(Magic::Log, &IDENTITY, &[1, 2, 3]);
+        let Ok(Header::Whole { identity, fields }) = read_header(path(), Magic::Log, &header)
+        else {
+            panic!("whole header expected");
+        };
+        assert_eq!(identity, IDENTITY);
+        assert_eq!(&fields[..4], &[1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_header_is_noticed() {
+        let header = write_header(Magic::Log, &IDENTITY, &[1, 2, 3]);
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut damaged = header;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                !matches!(
+                    read_header(path(), Magic::Log, &damaged),
+                    Ok(Header::Whole { .. } | Header::Blank)
+                ),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_shortened_header_is_damaged() {
+        let header = write_header(Magic::Node, &IDENTITY, &[]);
+        for length in 1..HEADER_BYTES {
+            let read = read_header(path(), Magic::Node, &header[..length]);
+            assert!(matches!(read, Ok(Header::Damaged)), "length {length}");
+        }
+    }
+
+    #[test]
+    fn zeros_and_nothing_are_blank() {
+        assert!(matches!(
+            read_header(path(), Magic::Log, &[]),
+            Ok(Header::Blank)
+        ));
+        assert!(matches!(
+            read_header(path(), Magic::Log, &[0; 4096]),
+            Ok(Header::Blank)
+        ));
+    }
+
+    #[test]
+    fn another_magic_is_foreign_and_names_the_file() {
+        let header = write_header(Magic::Snapshot, &IDENTITY, &[]);
+        let Err(error) = read_header(path(), Magic::Log, &header) else {
+            panic!("an error expected");
+        };
+        assert!(matches!(error, StoreError::Foreign { .. }));
+        assert!(error.to_string().contains("some/file"));
+    }
+
+    #[test]
+    fn a_later_version_is_named() {
+        let mut header = write_header(Magic::Log, &IDENTITY, &[]);
+        header[8] = 2;
+        let read = read_header(path(), Magic::Log, &header);
+        assert!(matches!(
+            read,
+            Err(StoreError::NewerFormat {
+                found: 2,
+                known: 1,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn seeds_differ_by_node_epoch_and_file() {
+        let other = Identity {
+            node: [8; 16],
+            ..IDENTITY
+        };
+        let seeds = [
+            IDENTITY.seed(1, 1),
+            IDENTITY.seed(1, 2),
+            IDENTITY.seed(2, 1),
+            other.seed(1, 1),
+        ];
+        for (index, seed) in seeds.iter().enumerate() {
+            assert!(!seeds[index + 1..].contains(seed));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The log's directory: which files there are and what each begins with.
+//! Reads nothing but the first block of each file and changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, File};
+use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
+use super::layout::{HEADER_BYTES, Header, Identity, Magic, read_header};
+use super::{Lsn, StoreError};
+
+/// Where the first group of a log file begins.
+pub(super) const FIRST_GROUP_AT: u64 = BLOCK_BYTES as u64;
+
+const SUFFIX: &str = ".log";
+const DIGITS: usize = 20;
+
+/// Where the log lies.
+pub(super) fn log_path(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
+/// The name of log file `number`.
+pub(super) fn file_path(log_dir: &Path, number: u64) -> PathBuf {
+    log_dir.join(format!("{number:0DIGITS$}{SUFFIX}"))
+}
+
+fn parse_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let numeric = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if numeric { digits.parse().ok() } else { None }
+}
+
+/// One file of the log.
+#[derive(Clone)]
+pub(super) struct LogFile {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn File>,
+    pub(super) bytes: u64,
+    /// The file's own header; none if the file was never written to since it got its name.
+    pub(super) header: Option<LogHeader>,
+    /// The header's checksum does not hold: what is known of it comes from the first group.
+    pub(super) damaged: bool,
+}
+
+impl LogFile {
+    fn open(disk: &dyn Disk, path: PathBuf, number: u64) -> Result<LogFile, StoreError> {
+        let file = disk.open(&path).map_err(StoreError::io("open", &path))?;
+        let bytes = file.size().map_err(StoreError::io("measure", &path))?;
+        Ok(LogFile {
+            number,
+            path,
+            file,
+            bytes,
+            header: None,
+            damaged: false,
+        })
+    }
+
+    fn read_header(&mut self, expected: &Identity) -> Result<(), StoreError> {
+        let mut block = vec![0; HEADER_BYTES];
+        let read = self
+            .file
+            .pread(&mut block, 0)
+            .map_err(StoreError::io("read", &self.path))?;
+        match read_header(&self.path, Magic::Log, &block[..read])? {
+            Header::Blank => {}
+            Header::Whole { identity, .. } if identity != *expected => {
+                return Err(StoreError::WrongNode {
+                    path: self.path.clone(),
+                });
+            }
+            Header::Whole { fields, .. } => self.header = self.own(LogHeader::decode(fields))?,
+            Header::Damaged => {
+                self.damaged = true;
+                self.header = self.header_from_first_group(expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that was recycled keeps the header of its former, lower number until its first write.
+    fn own(&self, header: Option<LogHeader>) -> Result<Option<LogHeader>, StoreError> {
+        match header {
+            Some(header) if header.number > self.number => Err(StoreError::Misplaced {
+                path: self.path.clone(),
+                number: header.number,
+            }),
+            header => Ok(header.filter(|header| header.number == self.number)),
+        }
+    }
+
+    fn header_from_first_group(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<LogHeader>, StoreError> {
+        let mut bytes = vec![0; GROUP_HEADER_BYTES];
+        self.file
+            .pread(&mut bytes, FIRST_GROUP_AT)
+            .map_err(StoreError::io("read", &self.path))?;
+        let group = GroupHeader::decode(identity, &bytes)
+            .filter(|group| group.number == self.number && group.offset == FIRST_GROUP_AT);
+        Ok(group.map(|group| LogHeader {
+            epoch: group.epoch,
+            number: group.number,
+            first: group.first,
+            synced: group.synced,
+            file_bytes: self.bytes,
+        }))
+    }
+}
+
+/// The files of the log in the order of their numbers.
+pub(super) struct LogDir {
+    pub(super) path: PathBuf,
+    pub(super) files: Vec<LogFile>,
+}
+
+impl LogDir {
+    /// Lists the directory and reads the header of each log file.
+    pub(super) fn read(
+        disk: &dyn Disk,
+        path: &Path,
+        identity: &Identity,
+    ) -> Result<LogDir, StoreError> {
+        let names = match disk.list(path) {
+            Ok(names) => names,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(StoreError::io("list", path)(error)),
+        };
+        let mut files = Vec::new();
+        for number in names.iter().filter_map(|name| parse_name(name)) {
+            let mut file = LogFile::open(disk, file_path(path, number), number)?;
+            file.read_header(identity)?;
+            files.push(file);
+        }
+        files.sort_by_key(|file| file.number);
+        Ok(LogDir {
+            path: path.to_path_buf(),
+            files,
+        })
+    }
+
+    /// The highest number of a file that was written to.
+    pub(super) fn last_written(&self) -> Option<u64> {
+        self.files
+            .iter()
+            .rev()
+            .find(|file| file.header.is_some())
+            .map(|file| file.number)
+    }
+
+    /// The highest epoch any file names.
+    pub(super) fn last_epoch(&self) -> u64 {
+        self.files
+            .iter()
+            .filter_map(|file| file.header)
+            .map(|h| h.epoch)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The index of the file that record `lsn` is in, or would come to be in.
+    fn start_for(&self, lsn: Lsn) -> Option<usize> {
+        self.files
+            .iter()
+            .rposition(|file| file.header.is_some_and(|header| header.first <= lsn))
+    }
+
+    /// Whether the log holds everything from record `lsn` on, as far as file headers tell.
+    pub(super) fn reaches_back_to(&self, lsn: Lsn) -> bool {
+        self.last_written().is_none() || self.start_for(lsn).is_some()
+    }
+
+    /// The files a replay from record `lsn` has to read, which must have no gap in their numbers.
+    pub(super) fn files_from(&self, lsn: Lsn) -> Result<&[LogFile], StoreError> {
+        let Some(last) = self.last_written() else {
+            return Ok(&[]);
+        };
+        let Some(start) = self.start_for(lsn) else {
+            let first = self.files.first().map_or(1, |file| file.number);
+            return Err(self.missing(first.saturating_sub(1)));
+        };
+        let end = self.files.partition_point(|file| file.number <= last);
+        let files = &self.files[start..end];
+        for pair in files.windows(2) {
+            if pair[1].number != pair[0].number + 1 {
+                return Err(self.missing(pair[0].number + 1));
+            }
+        }
+        Ok(files)
+    }
+
+    /// The error for a file of this log that is not there.
+    pub(super) fn missing(&self, number: u64) -> StoreError {
+        StoreError::MissingFile {
+            path: file_path(&self.path, number),
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The durable state of a broker: a flat ordered map of byte keys and values, changed through one
+//! write-ahead log. Agnostic of what it stores; knows no vhost, no queue and no message.
+//!
+//! `append` puts a record into a buffer and returns its LSN. The log thread writes what has
+//! gathered as one group, syncs it, and announces the durable LSN; meanwhile the next group
+//! gathers. Upkeep writes what changed to the catalogue and recycles the log before it.
+//! The formats and the rules of recovery are in docs/STORAGE.md.
+//!
+//! ```text
+//! append ─► pending ─► writer ─► log files ─► replay ─┐
+//!                        │                            ├─► open: the map
+//!                        └► dirty ─► upkeep ─► catalogue, snapshot
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+mod catalogue;
+mod core;
+mod disk;
+mod epoch;
+mod error;
+mod group;
+mod layout;
+mod logdir;
+mod node;
+mod options;
+mod pending;
+mod record;
+mod recover;
+mod replay;
+mod requests;
+pub mod sim;
+mod snapshot;
+mod threads;
+mod upkeep;
+mod writer;
+
+use self::catalogue::SledSource;
+use self::core::Core;
+use self::node::{NodeFile, NodeState};
+use self::upkeep::{Upkeep, UpkeepStatus};
+use self::writer::Writer;
+
+pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Visit};
+pub use self::disk::{Disk, File, RealDisk};
+pub use self::error::StoreError;
+pub use self::layout::Identity;
+pub use self::options::{Durability, StoreOptions};
+pub use self::record::{Change, KEY_MAX_BYTES};
+pub use self::recover::{Map, Recovered, Report};
+pub use self::replay::{Damage, Place};
+
+/// A record's place in the log: log sequence number. They count from 1 without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Lsn(
+    /// The number; 0 stands for nothing to wait for.
+    pub u64,
+);
+
+impl Lsn {
+    fn next(self) -> Lsn {
+        Lsn(self.0.saturating_add(1))
+    }
+
+    fn before(self) -> Lsn {
+        Lsn(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How the store stands, for operators.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The last record appended.
+    pub appended: Lsn,
+    /// The last durable record.
+    pub durable: Lsn,
+    /// The bytes of the records between them.
+    pub pending_bytes: usize,
+    /// The record up to which the catalogue holds everything.
+    pub checkpoint: Lsn,
+    /// The record up to which the definitions snapshot does.
+    pub snapshot: Lsn,
+    /// Log files that hold records.
+    pub log_files: usize,
+    /// Nothing becomes durable until there is space again.
+    pub disk_full: bool,
+    /// How long a sync has been running: seconds mean a failing device.
+    pub sync_age: Option<Duration>,
+    /// Why the last checkpoint failed.
+    pub checkpoint_error: Option<Arc<StoreError>>,
+    /// Why the last snapshot failed.
+    pub snapshot_error: Option<Arc<StoreError>>,
+    /// Why nothing becomes durable any more.
+    pub failed: Option<Arc<StoreError>>,
+}
+
+/// The store; clones are the same one. Dropping the last one without [`Store::close`] is a crash:
+/// what is not durable is lost, and the next start reads the log.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    upkeep: Arc<Mutex<UpkeepStatus>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What ends when the store is closed.
+struct Running {
+    log: JoinHandle<()>,
+    upkeep: JoinHandle<Option<Upkeep>>,
+    node: NodeFile,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl Store {
+    /// Locks the directory (a second process fails with [`StoreError::Locked`]), opens or makes
+    /// what is in it, and returns the whole map as of the last durable change. `notify` is called
+    /// from the log thread with the durable LSN after each sync, and once more if the log stops
+    /// for good; it must not block and not panic.
+    pub fn open(
+        options: StoreOptions,
+        notify: Box<dyn Fn(Lsn) + Send + Sync>,
+    ) -> Result<(Store, Recovered), StoreError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let cache_bytes = options.catalogue_cache_bytes;
+        let source = SledSource::new(Arc::clone(&disk), &options.dir, cache_bytes);
+        Store::open_on(disk, Arc::new(source), options, notify)
+    }
+
+    /// As [`Store::open`], on another disk and with another catalogue.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        catalogue: Arc<dyn CatalogueSource>,
+        options: StoreOptions,
+        notify: Box<dyn Fn(Lsn) + Send + Sync>,
+    ) -> Result<(Store, Recovered), StoreError> {
+        let (parts, recovered) = Parts::open(disk, catalogue, options, notify)?;
+        Ok((parts.start()?, recovered))
+    }
+
+    /// Appends the changes as one record, which after a crash is there whole or not at all.
+    /// Never waits for the disk. Without changes there is nothing to wait for: `Lsn(0)`.
+    pub fn append(&self, changes: &[Change]) -> Result<Lsn, StoreError> {
+        self.inner.core.append(changes)
+    }
+
+    /// The last durable record.
+    pub fn durable(&self) -> Lsn {
+        self.inner.core.durable()
+    }
+
+    /// Waits until a record is durable. For start-up, shutdown and tests.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<(), StoreError> {
+        self.inner.core.wait_durable(lsn)
+    }
+
+    /// Writes everything durable to the catalogue now, and waits for it.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        let core = &self.inner.core;
+        let done = core.requests.checkpoint();
+        match (&done, core.failed()) {
+            (Err(StoreError::Closed), Some(failure)) => Err(StoreError::Failed(failure)),
+            _ => done,
+        }
+    }
+
+    /// Why the log has stopped for good, if it has: nothing becomes durable any more, and the
+    /// process should end.
+    pub fn failed(&self) -> Option<Arc<StoreError>> {
+        self.inner.core.failed()
+    }
+
+    /// How the store stands.
+    pub fn status(&self) -> Status {
+        let core = &self.inner.core;
+        let (appended, pending_bytes) = core.appended();
+        let upkeep = self.inner.upkeep.lock().clone();
+        Status {
+            appended,
+            durable: core.durable(),
+            pending_bytes,
+            checkpoint: upkeep.checkpoint,
+            snapshot: upkeep.snapshot,
+            log_files: core.files.lock().spans.len(),
+            disk_full: core.is_disk_full(),
+            sync_age: core.sync_age(),
+            checkpoint_error: upkeep.checkpoint_error,
+            snapshot_error: upkeep.snapshot_error,
+            failed: core.failed(),
+        }
+    }
+
+    /// Writes what was appended, makes a checkpoint, and gives the directory back. The next start
+    /// reads no log. Clones of the store get [`StoreError::Closed`] from now on.
+    pub fn close(self) -> Result<(), StoreError> {
+        let Some(running) = self.inner.running.lock().take() else {
+            return Err(StoreError::Closed);
+        };
+        running.close(&self.inner.core)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.lock().take() {
+            self.core.stop();
+            self.core.requests.stop();
+            threads::join(running.log);
+            threads::join(running.upkeep);
+        }
+    }
+}
+
+impl Running {
+    fn close(mut self, core: &Core) -> Result<(), StoreError> {
+        core.drain();
+        threads::join(self.log);
+        core.stop();
+        core.requests.stop();
+        let upkeep = threads::join(self.upkeep).flatten();
+        if let Some(failure) = core.failed() {
+            return Err(StoreError::Failed(failure));
+        }
+        let Some(mut upkeep) = upkeep else {
+            return Err(StoreError::Closed);
+        };
+        let last = upkeep.finish()?;
+        drop(upkeep);
+        let state = NodeState {
+            last,
+            clean: true,
+            ..self.node.state
+        };
+        let (appended, _bytes) = core.appended();
+        if last < appended {
+            return Err(StoreError::NotWritten {
+                first: last.next(),
+                last: appended,
+            });
+        }
+        self.node.write(state)
+    }
+}
+
+/// An opened store whose threads do not run yet.
+struct Parts {
+    core: Arc<Core>,
+    writer: Writer,
+    upkeep: Upkeep,
+    node: NodeFile,
+    lock: Box<dyn Send + Sync>,
+}
+
+impl Parts {
+    fn open(
+        disk: Arc<dyn Disk>,
+        source: Arc<dyn CatalogueSource>,
+        options: StoreOptions,
+        notify: core::Notify,
+    ) -> Result<(Parts, Recovered), StoreError> {
+        let opened = recover::open(disk, &*source, &options)?;
+        let epoch::Epoch {
+            site,
+            files,
+            active,
+        } = opened.epoch;
+        let core = Arc::new(Core::new(options, files, opened.dirty, notify));
+        let writer = Writer::new(Arc::clone(&site), Arc::clone(&core.files), active);
+        let status = UpkeepStatus {
+            checkpoint: opened.checkpoint,
+            ..UpkeepStatus::default()
+        };
+        let upkeep = Upkeep {
+            core: Arc::clone(&core),
+            site,
+            source,
+            catalogue: opened.catalogue,
+            checkpoint: opened.checkpoint,
+            found: opened.snapshot,
+            snapshot: Lsn(0),
+            snapshot_wanted: opened.snapshot_wanted,
+            checkpointed_at: Instant::now(),
+            checkpoint_written: 0,
+            snapshot_written: 0,
+            status: Arc::new(Mutex::new(status)),
+        };
+        let parts = Parts {
+            core,
+            writer,
+            upkeep,
+            node: opened.node,
+            lock: opened.lock,
+        };
+        Ok((parts, opened.recovered))
+    }
+
+    fn start(self) -> Result<Store, StoreError> {
+        let Parts {
+            core,
+            writer,
+            upkeep,
+            node,
+            lock,
+        } = self;
+        let status = Arc::clone(&upkeep.status);
+        let log = threads::spawn_log(Arc::clone(&core), writer)?;
+        let upkeep = match threads::spawn_upkeep(upkeep) {
+            Ok(upkeep) => upkeep,
+            Err(error) => {
+                core.stop();
+                threads::join(log);
+                return Err(error);
+            }
+        };
+        let running = Mutex::new(Some(Running {
+            log,
+            upkeep,
+            node,
+            _lock: lock,
+        }));
+        Ok(Store {
+            inner: Arc::new(Inner {
+                core,
+                upkeep: status,
+                running,
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,503 @@
+//! Opening a data directory: from catalogue, snapshot and log to the whole map, and to a new file
+//! of the log. Changes nothing but names of leftovers until the map is known.
+//!
+//! The map is a base and the log after it. The base is the catalogue; if that is lost, damaged or
+//! too old, the snapshot; without either, the empty map, if the log reaches back to record 1.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::catalogue::{Catalogue, CatalogueError, CatalogueSource};
+use super::core::Dirty;
+use super::disk::{Disk, temporary_name};
+use super::epoch::Epoch;
+use super::logdir::{LogDir, LogFile, log_path};
+use super::node::{NodeFile, node_path};
+use super::options::StoreOptions;
+use super::record::Change;
+use super::replay::{Damage, Place, Range, Replayed, replay};
+use super::snapshot::{Snapshot, snapshot_path};
+use super::{Lsn, StoreError};
+
+/// The whole map.
+pub type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What opening found, for the log and the operator.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Records read from the log and applied.
+    pub replayed_records: u64,
+    /// Bytes of log read to find them.
+    pub log_bytes_read: u64,
+    /// Where a write was cut short by a crash; nothing promised was lost.
+    pub torn_tail: Option<Place>,
+    /// What was durable once and is lost; the first places.
+    pub damage: Vec<Damage>,
+    /// How many damaged places there are.
+    pub damaged_places: u64,
+    /// Where a damaged catalogue was kept, and what was wrong with it.
+    pub catalogue_set_aside: Option<(PathBuf, String)>,
+    /// The map was built from the snapshot or the log alone.
+    pub rebuilt: bool,
+    /// The last record known.
+    pub last: Lsn,
+}
+
+/// What a store holds when it opens.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The whole map as of the last durable change.
+    pub entries: Map,
+    /// The last run ended by closing the store.
+    pub clean: bool,
+    /// Drawn at random when the directory was made.
+    pub node_id: [u8; 16],
+    /// What opening found.
+    pub report: Report,
+}
+
+/// What an opened directory is handed on as.
+pub(super) struct Opened {
+    pub(super) recovered: Recovered,
+    pub(super) lock: Box<dyn Send + Sync>,
+    pub(super) node: NodeFile,
+    pub(super) epoch: Epoch,
+    pub(super) dirty: Dirty,
+    pub(super) catalogue: Option<Box<dyn Catalogue>>,
+    /// What a usable catalogue holds at least.
+    pub(super) checkpoint: Lsn,
+    pub(super) snapshot: Option<Snapshot>,
+    /// There is no usable snapshot and the log does not make up for it.
+    pub(super) snapshot_wanted: bool,
+}
+
+/// The name of a file that is being filled to become a log file.
+pub(super) fn spare_path(log_dir: &Path) -> PathBuf {
+    log_dir.join("spare.tmp")
+}
+
+/// Locks and reads the directory, and begins a new epoch of its log.
+pub(super) fn open(
+    disk: Arc<dyn Disk>,
+    source: &dyn CatalogueSource,
+    options: &StoreOptions,
+) -> Result<Opened, StoreError> {
+    options.check()?;
+    let lock = lock_dir(&*disk, &options.dir)?;
+    let node = open_node(&*disk, source, &options.dir)?;
+    let mut scene = Scene::read(disk, source, options, node)?;
+    let base = scene.base()?;
+    let (checkpoint, catalogue) = (base.checkpoint, base.catalogue);
+    let (entries, dirty) = scene.replay(base.state)?;
+    let last = dirty.upto;
+    let epoch = Epoch::begin(
+        Arc::clone(&scene.disk),
+        &mut scene.node,
+        &scene.log,
+        options,
+        last,
+    )?;
+    scene.report.last = last;
+    scene.log_findings();
+    let clean = scene.clean && !scene.report.rebuilt;
+    let snapshot_wanted = scene.is_snapshot_wanted();
+    let node_id = scene.node.identity.node;
+    let recovered = Recovered {
+        entries,
+        clean,
+        node_id,
+        report: scene.report,
+    };
+    Ok(Opened {
+        recovered,
+        lock,
+        node: scene.node,
+        epoch,
+        dirty,
+        catalogue,
+        checkpoint,
+        snapshot: scene.snapshot.ok().flatten(),
+        snapshot_wanted,
+    })
+}
+
+fn lock_dir(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, StoreError> {
+    disk.create_dir(dir)
+        .map_err(StoreError::io("create", dir))?;
+    let path = dir.join("lock");
+    disk.lock(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => StoreError::Locked {
+            dir: dir.to_path_buf(),
+        },
+        _ => StoreError::io("lock", &path)(error),
+    })
+}
+
+/// Opens the node file, or makes one if the directory holds nothing yet.
+fn open_node(
+    disk: &dyn Disk,
+    source: &dyn CatalogueSource,
+    dir: &Path,
+) -> Result<NodeFile, StoreError> {
+    if let Some(node) = NodeFile::open(disk, dir)? {
+        return Ok(node);
+    }
+    let log_dir = log_path(dir);
+    disk.create_dir(&log_dir)
+        .map_err(StoreError::io("create", &log_dir))?;
+    let log = disk
+        .list(&log_dir)
+        .map_err(StoreError::io("list", &log_dir))?;
+    let has_snapshot = match disk.open(&snapshot_path(dir)) {
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(StoreError::io("open", &snapshot_path(dir))(error)),
+    };
+    if !log.is_empty() || has_snapshot || source.exists() {
+        return Err(StoreError::MissingFile {
+            path: node_path(dir),
+        });
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        disk.sync_dir(parent)
+            .map_err(StoreError::io("sync", parent))?;
+    }
+    NodeFile::create(disk, dir)
+}
+
+/// The map as of a record, and how much of it the next checkpoint has to write.
+struct State {
+    entries: Map,
+    mark: Lsn,
+    /// The catalogue holds nothing: all of it.
+    whole: bool,
+}
+
+struct Base {
+    state: State,
+    catalogue: Option<Box<dyn Catalogue>>,
+    checkpoint: Lsn,
+}
+
+/// Everything opening looks at.
+struct Scene<'a> {
+    disk: Arc<dyn Disk>,
+    source: &'a dyn CatalogueSource,
+    options: &'a StoreOptions,
+    node: NodeFile,
+    log: LogDir,
+    /// The snapshot, none, or why it cannot be used.
+    snapshot: Result<Option<Snapshot>, StoreError>,
+    /// The last run closed the store and nothing was written since.
+    clean: bool,
+    report: Report,
+}
+
+impl<'a> Scene<'a> {
+    fn read(
+        disk: Arc<dyn Disk>,
+        source: &'a dyn CatalogueSource,
+        options: &'a StoreOptions,
+        node: NodeFile,
+    ) -> Result<Self, StoreError> {
+        let log_dir = log_path(&options.dir);
+        disk.create_dir(&log_dir)
+            .map_err(StoreError::io("create", &log_dir))?;
+        let leftover = spare_path(&log_dir);
+        for path in [leftover, temporary_name(&snapshot_path(&options.dir))] {
+            remove_if_there(&*disk, &path)?;
+        }
+        let log = LogDir::read(&*disk, &log_dir, &node.identity)?;
+        let begun = |file: &LogFile| file.number >= node.state.first_file;
+        if !node.state.clean && node.state.first_file > 0 && !log.files.iter().any(begun) {
+            return Err(log.missing(node.state.first_file));
+        }
+        let snapshot = match Snapshot::open(&*disk, &options.dir, &node.identity) {
+            Err(error @ StoreError::Corrupt { .. }) => Err(error),
+            other => Ok(other?),
+        };
+        let clean = node.state.clean && log.last_epoch() <= node.state.epoch;
+        let report = Report::default();
+        Ok(Scene {
+            disk,
+            source,
+            options,
+            node,
+            log,
+            snapshot,
+            clean,
+            report,
+        })
+    }
+
+    /// Whether catalogue or snapshot at `mark` and the log after it make the whole map.
+    fn is_enough(&self, mark: Lsn) -> bool {
+        if self.log.last_written().is_none() {
+            return mark >= self.node.state.last;
+        }
+        self.log.reaches_back_to(mark.next())
+    }
+
+    fn base(&mut self) -> Result<Base, StoreError> {
+        match self.source.open(&self.node.identity) {
+            Ok(catalogue) => self.base_on(catalogue),
+            Err(CatalogueError::Damaged(reason)) => self.base_without(reason),
+            Err(CatalogueError::DiskFull(error)) => {
+                warn!(%error, "the catalogue cannot be opened: going on without it");
+                let state = self.rebuild(&error.to_string())?;
+                let checkpoint = state.mark;
+                let state = State {
+                    whole: false,
+                    ..state
+                };
+                Ok(Base {
+                    state,
+                    catalogue: None,
+                    checkpoint,
+                })
+            }
+            Err(CatalogueError::Refused(error)) => Err(self.catalogue_error(&error.to_string())),
+        }
+    }
+
+    fn base_on(&mut self, catalogue: Box<dyn Catalogue>) -> Result<Base, StoreError> {
+        let Some(mark) = catalogue.mark() else {
+            return self.base_on_empty(catalogue);
+        };
+        if !self.is_enough(mark) {
+            drop(catalogue);
+            return self.base_without(format!("it ends at record {mark}, before the log begins"));
+        }
+        let mut entries = BTreeMap::new();
+        let scanned = catalogue.scan(&mut |key, value| {
+            entries.insert(key.to_vec(), value.to_vec());
+        });
+        match scanned {
+            Ok(()) => {
+                let state = State {
+                    entries,
+                    mark,
+                    whole: false,
+                };
+                Ok(Base {
+                    state,
+                    catalogue: Some(catalogue),
+                    checkpoint: mark,
+                })
+            }
+            Err(error) => {
+                drop(catalogue);
+                self.base_without(error.to_string())
+            }
+        }
+    }
+
+    /// The catalogue was never written to: it is new, or the one before it was lost.
+    fn base_on_empty(&mut self, catalogue: Box<dyn Catalogue>) -> Result<Base, StoreError> {
+        let state = if self.is_enough(Lsn(0)) {
+            State {
+                entries: BTreeMap::new(),
+                mark: Lsn(0),
+                whole: true,
+            }
+        } else {
+            self.report.rebuilt = true;
+            self.rebuild("it is empty")?
+        };
+        Ok(Base {
+            state,
+            catalogue: Some(catalogue),
+            checkpoint: Lsn(0),
+        })
+    }
+
+    /// The catalogue cannot be used: it is set aside, a new one begun.
+    fn base_without(&mut self, reason: String) -> Result<Base, StoreError> {
+        let state = self.rebuild(&reason)?;
+        self.report.rebuilt = true;
+        let path = self.source.path();
+        let aside = self
+            .source
+            .set_aside()
+            .map_err(StoreError::io("rename", &path))?;
+        self.report.catalogue_set_aside = Some((aside, reason));
+        let catalogue = match self.source.open(&self.node.identity) {
+            Ok(catalogue) => Some(catalogue),
+            Err(CatalogueError::DiskFull(_)) => None,
+            Err(error) => return Err(self.catalogue_error(&error.to_string())),
+        };
+        Ok(Base {
+            state,
+            catalogue,
+            checkpoint: Lsn(0),
+        })
+    }
+
+    fn catalogue_error(&self, reason: &str) -> StoreError {
+        StoreError::Catalogue {
+            path: self.source.path(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// The map without the catalogue: from the snapshot, or from nothing.
+    fn rebuild(&mut self, reason: &str) -> Result<State, StoreError> {
+        let snapshot = match &self.snapshot {
+            Ok(Some(snapshot)) if self.is_enough(snapshot.mark) => match snapshot.read() {
+                Ok(entries) => {
+                    return Ok(State {
+                        entries,
+                        mark: snapshot.mark,
+                        whole: true,
+                    });
+                }
+                Err(error) => error.to_string(),
+            },
+            Ok(Some(snapshot)) => format!("the snapshot ends at record {}", snapshot.mark),
+            Ok(None) => "there is no snapshot".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if self.is_enough(Lsn(0)) {
+            return Ok(State {
+                entries: BTreeMap::new(),
+                mark: Lsn(0),
+                whole: true,
+            });
+        }
+        let (dir, catalogue) = (self.options.dir.clone(), self.source.path());
+        let reason = format!(
+            "the catalogue {}: {reason}; {snapshot}; the log does not hold what comes before it",
+            catalogue.display()
+        );
+        Err(StoreError::Unrecoverable { dir, reason })
+    }
+
+    fn is_snapshot_wanted(&self) -> bool {
+        match &self.snapshot {
+            Ok(Some(_)) => false,
+            Ok(None) => !self.is_enough(Lsn(0)),
+            Err(_) => true,
+        }
+    }
+
+    /// Applies the log to the base; returns the whole map and what the catalogue lacks of it.
+    fn replay(&mut self, base: State) -> Result<(Map, Dirty), StoreError> {
+        let State {
+            mut entries,
+            mark,
+            whole,
+        } = base;
+        let mut dirty = Dirty::default();
+        if !self.clean || mark < self.node.state.last {
+            let found = self.read_log(mark, &mut |change| {
+                apply(&mut entries, &change);
+                dirty.apply(change);
+            })?;
+            dirty.upto = found.last;
+            self.take_findings(found);
+        }
+        if whole {
+            let all = entries
+                .iter()
+                .map(|(key, value)| (key.clone(), Some(value.clone())));
+            dirty.entries = all.collect();
+        }
+        let snapshot = self.snapshot.as_ref().ok().and_then(Option::as_ref);
+        let known = [
+            mark,
+            self.node.state.last,
+            snapshot.map_or(Lsn(0), |s| s.mark),
+        ];
+        dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        Ok((entries, dirty))
+    }
+
+    fn read_log(&self, mark: Lsn, apply: &mut dyn FnMut(Change)) -> Result<Replayed, StoreError> {
+        let files = self.log.files_from(mark.next())?;
+        let range = Range {
+            after: mark,
+            until: Lsn(u64::MAX),
+        };
+        let mut found = replay(files, &self.node.identity, range, apply)?;
+        // What was read may still be in the system's cache only; from now on it counts.
+        for file in files {
+            file.file
+                .sync_data()
+                .map_err(StoreError::io("sync", &file.path))?;
+        }
+        let (reached, known) = (found.last.max(mark), self.node.state.last);
+        if let Some(file) = files.last().filter(|_| reached < known) {
+            let place = Place {
+                path: file.path.clone(),
+                offset: 0,
+            };
+            let (first, records) = (reached.next(), known.0 - reached.0);
+            found.damage.push(Damage {
+                place,
+                first,
+                records,
+            });
+            found.damaged_places += 1;
+        }
+        Ok(found)
+    }
+
+    fn take_findings(&mut self, found: Replayed) {
+        self.report.replayed_records = found.records;
+        self.report.log_bytes_read = found.bytes_read;
+        self.report.torn_tail = found.torn_tail;
+        self.report.damage = found.damage;
+        self.report.damaged_places = found.damaged_places;
+    }
+
+    fn log_findings(&self) {
+        let report = &self.report;
+        if let Some((aside, reason)) = &report.catalogue_set_aside {
+            error!(aside = %aside.display(), %reason, "damaged catalogue set aside and rebuilt");
+        }
+        for Damage {
+            place,
+            first,
+            records,
+        } in &report.damage
+        {
+            let (file, offset) = (place.path.display(), place.offset);
+            error!(%file, offset, first = first.0, records, "log damaged: records skipped");
+        }
+        if let Some(place) = &report.torn_tail {
+            let (file, offset) = (place.path.display(), place.offset);
+            warn!(%file, offset, "the last write was cut short and is dropped");
+        }
+        if let Err(error) = &self.snapshot {
+            error!(%error, "the definitions snapshot cannot be used");
+        }
+        let (records, last) = (report.replayed_records, report.last.0);
+        info!(
+            records,
+            last,
+            clean = self.clean,
+            epoch = self.node.state.epoch,
+            "store opened"
+        );
+    }
+}
+
+fn apply(entries: &mut Map, change: &Change) {
+    match change {
+        Change::Put { key, value } => entries.insert(key.clone(), value.clone()),
+        Change::Delete { key } => entries.remove(key),
+    };
+}
+
+/// Removes a file; none is as good.
+pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}

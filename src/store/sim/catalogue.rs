@@ -1,0 +1,175 @@
+//! A catalogue in memory that after a crash holds any state since its last sync, or will not open.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::random::Random;
+use super::{Event, SimDisk};
+use crate::store::Lsn;
+use crate::store::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Visit};
+use crate::store::layout::Identity;
+
+/// A step of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Entries and mark written.
+    Apply,
+    /// Handed to the operating system.
+    Flush,
+    /// Made durable.
+    Sync,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Contents {
+    mark: Option<Lsn>,
+    entries: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Model {
+    exists: bool,
+    now: Contents,
+    /// What a crash may leave: the synced state and all after it.
+    survivors: Vec<Contents>,
+    damaged: bool,
+    fail_next: Option<Step>,
+    set_aside: u32,
+}
+
+/// The simulated catalogue; clones are the same one.
+#[derive(Clone)]
+pub struct SimCatalogue {
+    disk: SimDisk,
+    model: Arc<Mutex<Model>>,
+}
+
+impl SimCatalogue {
+    /// None yet; its steps are recorded among the events of `disk`.
+    pub fn new(disk: &SimDisk) -> SimCatalogue {
+        let model = Model {
+            survivors: vec![Contents::default()],
+            ..Model::default()
+        };
+        SimCatalogue {
+            disk: disk.clone(),
+            model: Arc::new(Mutex::new(model)),
+        }
+    }
+
+    /// Power fails: any state since the last sync is left.
+    pub fn power_loss(&self, seed: u64) {
+        let mut model = self.model.lock();
+        let chosen = Random::new(seed).below(model.survivors.len() as u64) as usize;
+        model.now = model.survivors[chosen].clone();
+        model.survivors = vec![model.now.clone()];
+        model.fail_next = None;
+    }
+
+    /// It will not open any more.
+    pub fn damage(&self) {
+        self.model.lock().damaged = true;
+    }
+
+    /// The next step of this kind fails.
+    pub fn fail_next(&self, step: Step) {
+        self.model.lock().fail_next = Some(step);
+    }
+
+    /// It is lost altogether.
+    pub fn lose(&self) {
+        *self.model.lock() = Model {
+            survivors: vec![Contents::default()],
+            ..Model::default()
+        };
+    }
+
+    /// How often it was set aside.
+    pub fn times_set_aside(&self) -> u32 {
+        self.model.lock().set_aside
+    }
+
+    fn step(&self, step: Step) -> Result<(), CatalogueError> {
+        if self.disk.is_crashed() {
+            return Err(CatalogueError::Damaged(
+                "the simulated process is dead".to_owned(),
+            ));
+        }
+        self.disk.event(Event::Catalogue(step));
+        let mut model = self.model.lock();
+        if model.fail_next == Some(step) {
+            model.fail_next = None;
+            return Err(CatalogueError::Damaged("simulated failure".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl CatalogueSource for SimCatalogue {
+    fn exists(&self) -> bool {
+        self.model.lock().exists
+    }
+
+    fn open(&self, _: &Identity) -> Result<Box<dyn Catalogue>, CatalogueError> {
+        let mut model = self.model.lock();
+        if model.damaged {
+            return Err(CatalogueError::Damaged("simulated damage".to_owned()));
+        }
+        model.exists = true;
+        Ok(Box::new(self.clone()))
+    }
+
+    fn set_aside(&self) -> std::io::Result<PathBuf> {
+        let set_aside = self.model.lock().set_aside + 1;
+        self.lose();
+        self.model.lock().set_aside = set_aside;
+        Ok(PathBuf::from(format!("/sim/catalogue.aside-{set_aside}")))
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from("/sim/catalogue")
+    }
+}
+
+impl Catalogue for SimCatalogue {
+    fn mark(&self) -> Option<Lsn> {
+        self.model.lock().now.mark
+    }
+
+    fn scan(&self, visit: Visit<'_>) -> Result<(), CatalogueError> {
+        let now = self.model.lock().now.clone();
+        now.entries
+            .iter()
+            .for_each(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
+    fn apply(&mut self, entries: &Entries, mark: Lsn) -> Result<(), CatalogueError> {
+        self.step(Step::Apply)?;
+        let mut model = self.model.lock();
+        for (key, value) in entries {
+            match value {
+                Some(value) => model.now.entries.insert(key.clone(), value.clone()),
+                None => model.now.entries.remove(key),
+            };
+        }
+        model.now.mark = Some(mark);
+        let now = model.now.clone();
+        model.survivors.push(now);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), CatalogueError> {
+        self.step(Step::Flush)
+    }
+
+    fn sync(&mut self) -> Result<(), CatalogueError> {
+        self.step(Step::Sync)?;
+        let mut model = self.model.lock();
+        model.survivors = vec![model.now.clone()];
+        Ok(())
+    }
+}
