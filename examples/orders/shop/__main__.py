@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shop.broker import BrokerMissing
 from shop.child import ChildFailed
-from shop.conductor import DeadlineMissed, Options, conduct
+from shop.conductor import Options, RunFailed, conduct
 from shop.connection import BrokerRefused
 from shop.premises import BrokerUnusable, ShopInUse
 
@@ -20,7 +20,7 @@ FAILURES = (
     BrokerRefused,
     BrokerUnusable,
     ChildFailed,
-    DeadlineMissed,
+    RunFailed,
     ShopInUse,
 )
 KILL_REFUSED = (
@@ -32,8 +32,10 @@ KILL_REFUSED = (
 def main() -> int:
     """0 when every order is accounted for, 1 when not, 2 for wrong options."""
     options = _parse()
+    sys.stdout.reconfigure(line_buffering=True)  # a log shows each line when it happens
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started with `&`
     try:
         return 0 if conduct(options) else 1
     except FAILURES as failure:

@@ -68,10 +68,10 @@ class Child:
         """Asks the process to end."""
         self._process.terminate()
 
-    def wait(self) -> int:
-        """Waits for the end, which is forced after STOP_S; the exit status."""
+    def wait(self, within_s: float = STOP_S) -> int:
+        """Waits for the end, which is forced when it does not come in time; the exit status."""
         try:
-            return self._process.wait(STOP_S)
+            return self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.kill()
             return self._process.wait()

@@ -7,6 +7,7 @@ talks AMQP itself. Whatever ends the run, an exception included, every `with` bl
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ from shop.progress import ProgressBar
 from shop.workers import Workers
 
 TICK_S = 0.2
+GRACE_S = 30  # for what comes before and after the orders, and for clearing up
 
 
-class DeadlineMissed(Exception):
-    """Not every order ended in time."""
+class RunFailed(Exception):
+    """The run could not come to its accounts."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def conduct(options: Options) -> bool:
         directory = stack.enter_context(_directory(options.keep))
         own_broker = stack.enter_context(_own_broker_if_needed(options, directory))
         uri = own_broker.uri if own_broker else options.uri
+        stack.enter_context(_time_limit(options.deadline_s + GRACE_S))
         stack.enter_context(open_shop(uri))
         workers = stack.enter_context(Workers(uri, plan, options.open_orders, directory))
         audit = Audit(uri, plan)
@@ -71,7 +74,6 @@ class Watch:
         self._audit = audit
         self._workers = workers
         self._own_broker = own_broker
-        self._orders = options.orders
         self._bar = ProgressBar(options.orders)
         self._deadline = time.monotonic() + options.deadline_s
         self._deadline_s = options.deadline_s
@@ -85,6 +87,8 @@ class Watch:
             self._bar.show(len(self._audit.ended))
         finally:
             self._bar.end()
+        if self._kill_at is not None:
+            raise RunFailed("all orders ended before the broker could be killed: send more")
 
     def _tick(self) -> None:
         ended = len(self._audit.ended)
@@ -97,9 +101,7 @@ class Watch:
             self._own_broker.kill_and_restart()
         if time.monotonic() > self._deadline:
             missing = report.missing_orders(self._audit.missing())
-            raise DeadlineMissed(
-                f"not everything has happened after {self._deadline_s:.0f} s{missing}"
-            )
+            raise RunFailed(f"not everything has happened after {self._deadline_s:.0f} s{missing}")
         self._audit.connection.loop.call_later(TICK_S, self._tick)
 
 
@@ -110,6 +112,24 @@ def _collect(plan: Plan, audit: Audit, workers: Workers, uri: str) -> Evidence:
     for stage in topology.STAGES:
         evidence.read(stage, workers.journal(stage))
     return evidence
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Ends the block by an exception, even in a call that waits for a broker which has gone silent.
+
+    It expires again every GRACE_S, in case the clearing up meets the same silence.
+    """
+
+    def expire(_signal, _frame) -> None:
+        raise RunFailed(f"the time limit of {seconds:.0f} s has passed: does the broker hang?")
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds, GRACE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextlib.contextmanager

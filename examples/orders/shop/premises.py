@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from shop import topology
@@ -22,7 +23,7 @@ class ShopInUse(Exception):
 
 
 class BrokerUnusable(Exception):
-    """A broker answers, and refuses us."""
+    """Something answers, but not as a broker that lets us in."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def open_shop(uri: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(AMQPError):  # a broker that is gone needs no clearing up
+        with contextlib.suppress(
+            AMQPError, BrokerUnusable
+        ):  # a broker that is gone needs no clearing up
             if connection.is_closed:
                 connection = _connect(uri)
                 channel = connection.channel()
@@ -78,8 +81,8 @@ def _connect(uri: str) -> pika.BlockingConnection:
     parameters.heartbeat = 0  # nothing reads this connection while the audit runs
     try:
         return pika.BlockingConnection(parameters)
-    except AMQPError as error:
-        raise BrokerUnusable(f"the broker refuses the connection: {error!r}") from error
+    except (AMQPError, AMQPConnectorException) as error:
+        raise BrokerUnusable(f"no connection to the broker: {error!r}") from error
 
 
 def _lock(channel) -> None:

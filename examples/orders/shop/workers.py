@@ -6,10 +6,11 @@ Owns their start and stop order. Never talks AMQP.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from shop import process, topology
-from shop.child import Child, ChildFailed
+from shop.child import STOP_S, Child, ChildFailed
 from shop.plan import Plan
 
 READY_S = 60
@@ -76,4 +77,8 @@ class Workers:
         children, self._children = self._children, {}
         for child in children.values():
             child.terminate()
-        return {name: child.wait() for name, child in children.items()}
+        ends_at = time.monotonic() + STOP_S
+        return {
+            name: child.wait(within_s=max(0, ends_at - time.monotonic()))
+            for name, child in children.items()
+        }
