@@ -1,12 +1,11 @@
 //! `leveret config`: prints a sample file, checks one before it is put in use.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{EXIT_USAGE, failed, outcome};
+use super::{EXIT_USAGE, failed, outcome, print};
 use crate::config;
 
 /// What to do with configuration files.
@@ -39,13 +38,5 @@ fn check(file: PathBuf) -> ExitCode {
             outcome(print(&format!("{}: valid\n", file.display())))
         }
         Err(error) => failed(ExitCode::from(EXIT_USAGE), error),
-    }
-}
-
-/// A reader that has seen enough (`| head`) is not an error.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
     }
 }

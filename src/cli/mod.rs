@@ -4,10 +4,12 @@
 //! part that it names.
 
 mod config;
+mod hash_password;
 pub mod perf;
 mod serve;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ enum Command {
     /// Work with configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the hash of the password on standard input, for definitions files and the API.
+    HashPassword,
 }
 
 /// Does what the process's arguments say.
@@ -47,6 +51,9 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Perf(args)) => outcome(perf::run(*args)),
         Some(Command::Config(command)) => config::run(command),
+        Some(Command::HashPassword) => {
+            outcome(hash_password::hash_line(io::stdin()).and_then(|hash| print(&hash)))
+        }
     }
 }
 
@@ -63,6 +70,14 @@ fn failed(code: ExitCode, error: impl Display) -> ExitCode {
         eprintln!("error: {line}");
     }
     code
+}
+
+/// Prints on standard output. A reader that has seen enough (`| head`) is not an error.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]
