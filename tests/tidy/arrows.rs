@@ -48,6 +48,8 @@ const CORE_DEPENDENCIES: [&str; 8] = [
 const LAYERS: &[&[&str]] = &[
     &["clock", "config", "memory", "metrics", "version"],
     &["log", "store", "auth"],
+    &["pulse"],
+    &["pulse"],
     &["timer"],
     &["node"],
     &["server", "management"],
