@@ -49,7 +49,6 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "config", "memory", "metrics", "version"],
     &["log", "store", "auth"],
     &["pulse"],
-    &["pulse"],
     &["timer"],
     &["node"],
     &["server", "management"],
