@@ -34,6 +34,15 @@ impl Place {
         slot: Slot(u32::MAX),
         position: Position(u32::MAX),
     };
+
+    /// Where no chunk is.
+    #[cfg(test)]
+    pub(super) const fn outside_for_tests() -> Place {
+        Place {
+            slot: Slot(1_000_000),
+            position: Position(0),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

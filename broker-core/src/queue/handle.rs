@@ -154,6 +154,12 @@ impl QueueHandle {
         self.look(|queue| queue.snapshot())
     }
 
+    /// The machine itself, for tests that break it.
+    #[cfg(test)]
+    pub(super) fn queue_for_tests(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock()
+    }
+
     /// Waits for the lock. Whoever held it takes along what others left meanwhile.
     fn look<T>(&self, see: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = self.queue.lock();

@@ -10,11 +10,21 @@ use crate::message::RecordRef;
 impl Queue {
     /// With drop-head, drops messages from the head until the queue is within its limits.
     pub(super) fn trim(&mut self) {
-        if self.settings.overflow != Overflow::DropHead {
+        if self.refuses_overflow() {
             return;
         }
         while self.exceeds(0, 0) {
             self.lose_head(0, Reason::MaxLen);
+        }
+    }
+
+    /// Whether new messages are refused instead, when there are too many.
+    pub(super) fn refuses_overflow(&self) -> bool {
+        match self.settings.overflow {
+            Overflow::DropHead => false,
+            Overflow::RejectPublish | Overflow::RejectPublishDlx => {
+                self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some()
+            }
         }
     }
 

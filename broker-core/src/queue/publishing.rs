@@ -3,7 +3,7 @@
 //! Two ways in. When the queue is empty and its only consumer has room for all, the whole batch
 //! moves into the consumer's inbox as it is. Otherwise each message finds its own way.
 
-use super::handle::{Batch, Overflow};
+use super::handle::Batch;
 use super::{Effects, Queue};
 use crate::inbox::Event;
 use crate::message::{Position, RecordRef, Records};
@@ -26,7 +26,10 @@ impl Queue {
     /// The fast way: the batch becomes the delivery. False when it does not fit the moment; then
     /// nothing has happened.
     fn pass_whole(&mut self, records: &mut Records, effects: &mut Effects) -> bool {
-        if !self.ready.is_empty() || records.record_bytes() > WHOLE_BYTES_MAX {
+        if !self.ready.is_empty()
+            || records.record_bytes() > WHOLE_BYTES_MAX
+            || self.refuses_overflow()
+        {
             return false;
         }
         let Some(bytes) = self
@@ -83,30 +86,27 @@ impl Queue {
     }
 
     /// Delivers the message if it is first and somebody takes it now; puts it in line otherwise.
-    /// False when the queue is full and refuses it.
+    /// False when the queue is full and refuses it. As in RabbitMQ that is asked first, so a
+    /// message larger than the whole queue may hold is refused even if a consumer waits for it;
+    /// without reject-publish it passes.
     fn take_one(&mut self, record: RecordRef<'_>, ahead: usize, effects: &mut Effects) -> bool {
+        if self.refuses_overflow() && self.would_overflow(record) {
+            self.refuse(record);
+            return false;
+        }
+        self.next_ordinal += 1;
+        self.totals.publish += 1;
         if self.ready.is_empty()
             && !self.is_overdue(record)
             && let Some(key) = self.consumers.choose(effects)
         {
-            self.count_in();
             self.hand_over_new(key, record, ahead);
-            return true;
+        } else {
+            let priority = self.level(record);
+            self.ready.push(priority, record, &mut self.chunks, ahead);
+            self.trim();
         }
-        if self.settings.overflow != Overflow::DropHead && self.would_overflow(record) {
-            self.refuse(record);
-            return false;
-        }
-        self.count_in();
-        let priority = self.level(record);
-        self.ready.push(priority, record, &mut self.chunks, ahead);
-        self.trim();
         true
-    }
-
-    fn count_in(&mut self) {
-        self.next_ordinal += 1;
-        self.totals.publish += 1;
     }
 
     /// The priority the message has here: what exceeds x-max-priority counts as it.
