@@ -25,15 +25,20 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True)
 class Client:
-    """One program. `install` and `build` are commands run in `folder`."""
+    """One program. `install` and `build` are commands run in `folder`.
+
+    Where all that `install` fetches follows from the file `lock` and goes into the folder
+    `product`, it is not repeated while both are as they were.
+    """
 
     name: str
     folder: Path
     needs: tuple
     command: tuple
-    install: tuple = ()
+    install: tuple
     build: tuple = ()
-    venv: bool = False
+    lock: str = ""
+    product: Path = None
 
     def missing(self):
         """The first tool the machine does not have, or None."""
@@ -41,23 +46,33 @@ class Client:
 
     def prepare(self):
         """Installs and builds. Raises InstallFailed or BuildFailed."""
-        if self.venv:
-            install_venv(VENV, self.folder / "requirements.txt")
-        for command in self.install:
-            checked(command, self.folder, InstallFailed)
+        if self.product:
+            install(self.folder / self.lock, self.product, self.install, self.folder)
+        else:
+            for command in self.install:
+                checked(command, self.folder, InstallFailed)
         for command in self.build:
             checked(command, self.folder, BuildFailed)
 
 
-def install_venv(venv, requirements):
-    """A virtual environment with the pinned packages, unless it has exactly these already."""
-    python, stamp = venv / "bin" / "python", venv / "requirements.installed"
-    if stamp.exists() and stamp.read_text() == requirements.read_text():
+def install(lock, product, commands, folder):
+    """Runs the commands, unless the product is there and comes from the same lock file."""
+    stamp = product / ".installed"
+    if stamp.exists() and stamp.read_text() == lock.read_text():
         return
-    checked((sys.executable, "-m", "venv", "--clear", venv), HOME, InstallFailed)
-    checked((python, "-m", "pip", "install", "--quiet", "--requirement", requirements), HOME,
-            InstallFailed)
-    shutil.copyfile(requirements, stamp)
+    shutil.rmtree(product, ignore_errors=True)
+    for command in commands:
+        checked(command, folder, InstallFailed)
+    product.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(lock, stamp)
+
+
+def venv_commands(venv, requirements):
+    """A new virtual environment with the pinned packages."""
+    return (
+        (sys.executable, "-m", "venv", venv),
+        (venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--requirement", requirements),
+    )
 
 
 def checked(command, folder, failure):
@@ -79,23 +94,29 @@ def cargo_target():
     return Path(environment()["CARGO_TARGET_DIR"])
 
 
-def pika(adapter):
-    """pika over one of its connection adapters."""
+def python_client(name, *arguments):
+    """A program of the folder python/; all share one virtual environment."""
     return Client(
-        f"pika-{adapter}", HOME / "python", ("python3",),
-        (VENV / "bin" / "python", "-m", "pika_client", adapter), venv=True)
+        name, HOME / "python", ("python3",), (VENV / "bin" / "python", "-m", *arguments),
+        install=venv_commands(VENV, "requirements.txt"), lock="requirements.txt", product=VENV)
+
+
+def javac(folder):
+    """Compiles the program against the packages that Maven fetched."""
+    sources = sorted((folder / "src" / "main" / "java").glob("**/*.java"))
+    return ("javac", "--release", "17", "-encoding", "UTF-8", "-Xlint:all", "-Werror",
+            "-cp", "target/lib/*", "-d", "target/classes", *sources)
 
 
 CLIENTS = (
-    pika("blocking"),
-    pika("select"),
-    pika("asyncio"),
-    Client(
-        "aio-pika", HOME / "python", ("python3",),
-        (VENV / "bin" / "python", "-m", "aio_pika_client"), venv=True),
+    python_client("pika-blocking", "pika_client", "blocking"),
+    python_client("pika-select", "pika_client", "select"),
+    python_client("pika-asyncio", "pika_client", "asyncio"),
+    python_client("aio-pika", "aio_pika_client"),
     Client(
         "amqplib", HOME / "amqplib", ("node", "npm"), ("node", "main.mjs"),
-        install=(("npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"),)),
+        install=(("npm", "ci", "--no-audit", "--no-fund"),),
+        lock="package-lock.json", product=HOME / "amqplib" / "node_modules"),
     Client(
         "amqp091-go", HOME / "amqp091-go", ("go",), (HOME / "target" / "amqp091-go",),
         install=(("go", "mod", "download"),),
@@ -103,8 +124,9 @@ CLIENTS = (
     Client(
         "java", HOME / "java", ("java", "javac", "mvn"),
         ("java", "-cp", "target/classes:target/lib/*", "interop.Main"),
-        install=(("mvn", "-B", "-q", "dependency:resolve-plugins", "dependency:copy-dependencies"),),
-        build=(("mvn", "-B", "-q", "-o", "compile"),)),
+        install=(("mvn", "-B", "-q", "dependency:copy-dependencies"),),
+        build=(javac(HOME / "java"),),
+        lock="pom.xml", product=HOME / "java" / "target" / "lib"),
     Client(
         "lapin", HOME / "lapin", ("cargo",), (cargo_target() / "debug" / "interop-lapin",),
         install=(("cargo", "fetch", "--locked", "--quiet"),),
