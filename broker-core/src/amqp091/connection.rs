@@ -1,0 +1,544 @@
+//! One AMQP connection: cuts frames, dispatches them to channels, keeps the connection's state.
+//!
+//! ```text
+//! Header → Starting → Tuning → Opening → Open → Closing (waits for close-ok) → Closed
+//! ```
+//!
+//! The owner calls [`Connection::receive`] with bytes, [`Connection::collect`] until it returns
+//! false, writes the output, and closes the socket when [`Connection::ending`] says so.
+
+use std::sync::Arc;
+
+use amqp_codec::{
+    Cut, Frame, FrameKind, Method, ReplyCode, basic, channel as channel_methods, connection, cut,
+};
+use rustc_hash::FxHashMap;
+
+use super::assembler::{Assembling, Content, PublishMethod};
+use super::batches::Batches;
+use super::channel::{Channel, Departed};
+use super::close::{Failure, undecodable};
+use super::contents::whole_content;
+use super::handshake::Handshake;
+use super::output::Output;
+use super::session::{Peer, Phase, Session};
+use super::turn::Turn;
+use crate::broker::Broker;
+use crate::error::BrokerError;
+use crate::inbox::{ConsumerId, Inbox};
+use crate::message::Body;
+use crate::time::Timestamp;
+
+/// Where the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No whole protocol header yet.
+    Header,
+    /// connection.start was sent.
+    Starting,
+    /// connection.tune was sent.
+    Tuning,
+    /// tune-ok came; connection.open is next.
+    Opening,
+    /// Usable.
+    Open,
+    /// connection.close was sent; only close-ok counts.
+    Closing,
+    /// Nothing more to say.
+    Closed,
+}
+
+/// How the socket is to be closed once the output is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// At once.
+    Now,
+    /// When the peer closed its side, or after a while.
+    PeerFirst,
+    /// After some seconds of silence (a failed login without the capability to be told).
+    Late,
+}
+
+/// What a turn works with, lent by the owner.
+#[derive(Debug)]
+pub struct Io<'a> {
+    /// Where frames go.
+    pub out: &'a mut Output,
+    /// The worker's batches; empty before and after each call.
+    pub batches: &'a mut Batches,
+}
+
+/// The machine of one connection.
+pub struct Connection {
+    pub(super) id: u64,
+    pub(super) broker: Arc<Broker>,
+    pub(super) peer: Peer,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) state: State,
+    pub(super) ending: Option<Ending>,
+    pub(super) handshake: Handshake,
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) channels: FxHashMap<u16, Box<Channel>>,
+    /// Channels whose gate is closed or that hold something.
+    pub(super) gated: Vec<u16>,
+    pub(super) departed: FxHashMap<ConsumerId, Departed>,
+    /// connection.close came while answers waited for the log.
+    pub(super) close_requested: bool,
+    pub(super) told_blocked: bool,
+    pub(super) remark: Option<String>,
+    incarnations: u32,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish()
+    }
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(broker: Arc<Broker>, peer: Peer) -> Connection {
+        Connection {
+            id: broker.next_connection_id(),
+            broker,
+            peer,
+            inbox: Inbox::new(),
+            state: State::Header,
+            ending: None,
+            handshake: Handshake::default(),
+            session: None,
+            channels: FxHashMap::default(),
+            gated: Vec::new(),
+            departed: FxHashMap::default(),
+            close_requested: false,
+            told_blocked: false,
+            remark: None,
+            incarnations: 0,
+        }
+    }
+
+    /// Its inbox, to be watched by the owner.
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Set once the connection is over: how to close the socket after the output is written.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// The open connection, as others see it.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
+    }
+
+    /// Something worth a line in the log since the last call: why a channel or the connection
+    /// was closed.
+    pub fn take_remark(&mut self) -> Option<String> {
+        self.remark.take()
+    }
+
+    /// Whether bytes from the socket are wanted now: not while the client may not publish, and
+    /// not while answers pile up behind a gate.
+    pub fn wants_input(&self) -> bool {
+        let blocked = self
+            .session
+            .as_ref()
+            .is_some_and(|s| s.phase() == Phase::Blocked);
+        !blocked
+            && !self.close_requested
+            && !self
+                .gated
+                .iter()
+                .any(|number| self.channels.get(number).is_some_and(|c| c.is_backed_up()))
+    }
+
+    /// Takes what the socket brought, as far as whole frames go; gives how many bytes were used.
+    /// The rest must come again, with more behind it.
+    pub fn receive(&mut self, input: &[u8], now: Timestamp, io: &mut Io<'_>) -> usize {
+        let mut used = 0;
+        if self.state == State::Header {
+            used = self.read_header(input, io);
+            if self.state == State::Header {
+                return used;
+            }
+        }
+        while self.state != State::Closed && self.wants_input() {
+            let rest = &input[used..];
+            match cut(rest, self.payload_max()) {
+                Ok(Cut::Incomplete { .. }) => break,
+                Ok(Cut::Frame { frame, len }) => match self.frame(frame, &rest[len..], now, io) {
+                    Some(more) => used += len + more,
+                    None => break,
+                },
+                Err(error) => {
+                    used = input.len();
+                    self.bad_frame(error, now, io);
+                    break;
+                }
+            }
+        }
+        if self.state == State::Closed {
+            used = input.len();
+        }
+        io.batches.hand_over(now);
+        self.finished_publishes(now, io);
+        used
+    }
+
+    /// RabbitMQ lets a payload have frame_max bytes, which is 8 more than the specification.
+    fn payload_max(&self) -> u32 {
+        match (&self.session, self.state) {
+            (Some(session), _) => match session.tuning.frame_max {
+                0 => u32::MAX,
+                max => max,
+            },
+            (None, State::Opening) => self.broker.limits().frame_max,
+            (None, State::Closing | State::Closed) => self.broker.limits().frame_max,
+            (None, _) => self.broker.limits().initial_frame_max,
+        }
+    }
+
+    fn bad_frame(&mut self, error: amqp_codec::FrameError, now: Timestamp, io: &mut Io<'_>) {
+        if matches!(self.state, State::Closing | State::Closed) {
+            self.ending = Some(Ending::Now);
+            return;
+        }
+        self.fail_connection(error.into(), now, io);
+        self.ending = Some(Ending::PeerFirst);
+        self.state = State::Closed;
+    }
+
+    /// One frame. Gives how many bytes after it were used too, or none when the frame may not be
+    /// taken now (a publish while an alarm is on).
+    #[inline]
+    fn frame(
+        &mut self,
+        frame: Frame<'_>,
+        rest: &[u8],
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) -> Option<usize> {
+        let outcome = match frame.kind {
+            FrameKind::Method if is_publish(frame.payload) && self.state == State::Open => {
+                if self.must_block(io) {
+                    return None;
+                }
+                self.publish(frame, rest, now, io)
+            }
+            FrameKind::Method => self.method(frame, now, io).map(|()| 0),
+            FrameKind::Header => self.header(frame, now, io).map(|()| 0),
+            FrameKind::Body => self.body(frame, now, io).map(|()| 0),
+            FrameKind::Heartbeat if frame.channel == 0 => Ok(0),
+            FrameKind::Heartbeat => Err(Failure::frame(
+                ReplyCode::UnexpectedFrame,
+                "heartbeat frame on a channel other than 0",
+            )),
+        };
+        Some(outcome.unwrap_or_else(|failure| {
+            self.fail(frame.channel, failure, now, io);
+            0
+        }))
+    }
+
+    /// basic.publish. When header and body follow in the same read it is taken in one go, and the
+    /// bytes they took are returned.
+    #[inline]
+    fn publish(
+        &mut self,
+        frame: Frame<'_>,
+        rest: &[u8],
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) -> Result<usize, Failure> {
+        let method = basic::Publish::decode_args(&frame.payload[4..])
+            .map_err(|error| undecodable(&error, frame.payload))?;
+        let method = PublishMethod::from(&method);
+        let Some(session) = &self.session else {
+            return Ok(0);
+        };
+        let Some(channel) = self.channels.get_mut(&frame.channel) else {
+            return Err(Failure::method(not_open(), basic::Publish::ID));
+        };
+        if channel.is_closing {
+            return Ok(0);
+        }
+        if channel.assembling.is_some() {
+            return Err(Failure::method(interrupted(), basic::Publish::ID));
+        }
+        let Some((properties, body, used)) = whole_content(frame.channel, rest) else {
+            channel.assembling = Some(Box::new(Assembling::new(method)));
+            return Ok(0);
+        };
+        let content = Content {
+            method,
+            properties,
+            body: Body::Inline(body),
+        };
+        let mut turn = Turn {
+            now,
+            out: io.out,
+            batches: io.batches,
+            session,
+        };
+        match channel.publish(content, &mut turn) {
+            Ok(()) => Ok(used),
+            Err(error) => {
+                self.fail(
+                    frame.channel,
+                    Failure::method(error, basic::Publish::ID),
+                    now,
+                    io,
+                );
+                Ok(used)
+            }
+        }
+    }
+
+    fn method(&mut self, frame: Frame<'_>, now: Timestamp, io: &mut Io<'_>) -> Result<(), Failure> {
+        let method =
+            Method::decode(frame.payload).map_err(|error| undecodable(&error, frame.payload))?;
+        match self.state {
+            State::Open if frame.channel == 0 => self.connection_method(method, now, io),
+            State::Open => self.channel_method(frame.channel, method, now, io),
+            State::Closing => {
+                match method {
+                    Method::ConnectionCloseOk(_) => self.ending = Some(Ending::Now),
+                    Method::ConnectionClose(_) => {
+                        let _ = io.out.method(0, connection::CloseOk {});
+                        self.ending = Some(Ending::Now);
+                    }
+                    _ => return Ok(()),
+                }
+                self.state = State::Closed;
+                Ok(())
+            }
+            _ if frame.channel != 0 => Err(Failure::method(not_open(), method.id())),
+            _ => self.handshake_method(method, now, io),
+        }
+    }
+
+    fn connection_method(
+        &mut self,
+        method: Method<'_>,
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let id = method.id();
+        match method {
+            Method::ConnectionClose(_) => {
+                io.batches.hand_over(now);
+                self.close_requested = true;
+                self.close_if_requested(now, io);
+                Ok(())
+            }
+            Method::ConnectionCloseOk(_) => Ok(()),
+            Method::ConnectionUpdateSecret(m) => {
+                self.update_secret(m.new_secret)
+                    .map_err(|e| Failure::method(e, id))?;
+                io.out
+                    .method(0, connection::UpdateSecretOk {})
+                    .map_err(|error| Failure::internal(&error))
+            }
+            _ => Err(Failure::method(
+                BrokerError::new(ReplyCode::CommandInvalid, "unimplemented method"),
+                id,
+            )),
+        }
+    }
+
+    /// For users with a password there is nothing to renew: the new secret must be theirs.
+    fn update_secret(&self, secret: &[u8]) -> Result<(), BrokerError> {
+        let user = self
+            .session
+            .as_ref()
+            .map(|session| Arc::clone(&session.user));
+        let secret = std::str::from_utf8(secret).unwrap_or_default();
+        let accepted = user.is_some_and(|user| {
+            self.broker
+                .log_in(&user.name, secret, self.peer.is_loopback())
+                .is_ok()
+        });
+        if accepted {
+            return Ok(());
+        }
+        Err(BrokerError::new(
+            ReplyCode::NotAllowed,
+            "New secret was refused by one of the backends",
+        ))
+    }
+
+    /// Answers the client's connection.close once no answer waits for the log any more.
+    pub(super) fn close_if_requested(&mut self, now: Timestamp, io: &mut Io<'_>) {
+        if !self.close_requested || !self.gated.is_empty() {
+            return;
+        }
+        self.close_requested = false;
+        self.end_session(now, io);
+        let _ = io.out.method(0, connection::CloseOk {});
+        self.state = State::Closed;
+        self.ending = Some(Ending::PeerFirst);
+    }
+
+    fn channel_method(
+        &mut self,
+        number: u16,
+        method: Method<'_>,
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let id = method.id();
+        if let Method::ChannelOpen(_) = method {
+            return self
+                .open_channel(number, io)
+                .map_err(|error| Failure::method(error, id));
+        }
+        let Some(session) = &self.session else {
+            return Ok(());
+        };
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Err(Failure::method(not_open(), id));
+        };
+        match method {
+            Method::ChannelClose(_) => return self.close_channel(number, now, io),
+            Method::ChannelCloseOk(_) => {
+                if channel.is_closing {
+                    self.channels.remove(&number);
+                }
+                return Ok(());
+            }
+            _ if channel.is_closing => return Ok(()),
+            _ if channel.assembling.is_some() => {
+                return Err(Failure::method(interrupted(), id));
+            }
+            _ => {}
+        }
+        let mut turn = Turn {
+            now,
+            out: io.out,
+            batches: io.batches,
+            session,
+        };
+        let outcome = channel.handle(method, &mut turn);
+        if !channel.is_delivering() && !self.gated.contains(&number) {
+            self.gated.push(number);
+        }
+        outcome.map_err(|error| Failure::method(error, id))
+    }
+
+    fn open_channel(&mut self, number: u16, io: &mut Io<'_>) -> Result<(), BrokerError> {
+        let Some(session) = &self.session else {
+            return Ok(());
+        };
+        if self.channels.contains_key(&number) {
+            return Err(BrokerError::new(
+                ReplyCode::ChannelError,
+                "second 'channel.open' seen",
+            ));
+        }
+        let max = usize::from(session.tuning.channel_max);
+        if max != 0 && self.channels.len() >= max {
+            return Err(BrokerError::new(
+                ReplyCode::NotAllowed,
+                format!(
+                    "number of channels opened ({}) has reached the negotiated channel_max ({max})",
+                    self.channels.len()
+                ),
+            ));
+        }
+        self.incarnations = self.incarnations.wrapping_add(1);
+        let channel = Box::new(Channel::new(number, self.incarnations));
+        session
+            .channels
+            .lock()
+            .insert(number, Arc::clone(&channel.entry));
+        self.channels.insert(number, channel);
+        io.out
+            .method(number, channel_methods::OpenOk { channel_id: b"" })
+            .map_err(super::turn::encode_failed)
+    }
+
+    /// The client closes a channel (also one that the broker closes at the same moment).
+    fn close_channel(
+        &mut self,
+        number: u16,
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) -> Result<(), Failure> {
+        let Some(session) = self.session.clone() else {
+            return Ok(());
+        };
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        let mut turn = Turn {
+            now,
+            out: io.out,
+            batches: io.batches,
+            session: &session,
+        };
+        turn.barrier();
+        if !channel.is_closing {
+            let departed = channel.end(&mut turn);
+            self.departed.extend(departed);
+            session.channels.lock().remove(&number);
+        }
+        channel
+            .reply(&mut turn, channel_methods::CloseOk {})
+            .map_err(|error| Failure::method(error, channel_methods::Close::ID))?;
+        channel.is_closing = true;
+        channel.is_closed = true;
+        if channel.gate.is_open() {
+            self.channels.remove(&number);
+        } else if !self.gated.contains(&number) {
+            self.gated.push(number);
+        }
+        Ok(())
+    }
+
+    /// An alarm is on and the client wants to publish: it is told, and not read any more.
+    fn must_block(&mut self, io: &mut Io<'_>) -> bool {
+        let Some(reason) = self.broker.alarm() else {
+            return false;
+        };
+        let Some(session) = &self.session else {
+            return false;
+        };
+        session.set_phase(Phase::Blocked);
+        if session.capabilities.connection_blocked && !self.told_blocked {
+            self.told_blocked = io.out.method(0, connection::Blocked { reason }).is_ok();
+        }
+        true
+    }
+
+    /// The socket is gone.
+    pub fn end(&mut self, now: Timestamp, io: &mut Io<'_>) {
+        self.end_session(now, io);
+        self.state = State::Closed;
+        self.ending = Some(Ending::Now);
+    }
+}
+
+#[inline]
+fn is_publish(payload: &[u8]) -> bool {
+    payload.starts_with(&[0, 60, 0, 40])
+}
+
+fn not_open() -> BrokerError {
+    BrokerError::new(ReplyCode::ChannelError, "expected 'channel.open'")
+}
+
+fn interrupted() -> BrokerError {
+    BrokerError::new(
+        ReplyCode::UnexpectedFrame,
+        "expected content header for class 60, got non content header frame instead",
+    )
+}

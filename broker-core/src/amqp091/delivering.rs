@@ -1,0 +1,459 @@
+//! From mail to frames: deliveries get their tags and are encoded; answers open the gate.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use amqp_codec::{FRAME_END, FrameKind, basic, queue};
+
+use super::channel::{Channel, Mode, Question};
+use super::close::Failure;
+use super::confirms::Outcome;
+use super::gate::Slot;
+use super::held::HeldItem;
+use super::publishing::without_bcc;
+use super::session::count;
+use super::turn::Turn;
+use super::unacked::{Delivery, Source};
+use crate::error::BrokerError;
+use crate::inbox::{Answer, ConfirmRun, ConsumerId};
+use crate::message::{RecordRef, Records};
+use crate::queue::Command;
+use crate::queue::handle::QueueHandle;
+
+/// What a delivery frame says beside the message.
+struct Head<'a> {
+    channel: u16,
+    tag: u64,
+    consumer_tag: &'a str,
+}
+
+impl Channel {
+    /// Whether a delivery may be encoded now. If not, the caller hands it to [`Self::hold`].
+    #[inline]
+    pub(super) fn is_delivering(&self) -> bool {
+        self.gate.is_open() && self.held.is_empty()
+    }
+
+    pub(super) fn hold(&mut self, item: HeldItem) {
+        self.held.push(item);
+    }
+
+    /// Encodes deliveries to one consumer. False when this channel does not know the consumer:
+    /// nothing was consumed from `records`.
+    #[inline]
+    pub(super) fn deliver<'r>(
+        &mut self,
+        consumer: ConsumerId,
+        records: impl Iterator<Item = RecordRef<'r>>,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, BrokerError> {
+        let Some(known) = self.consumers.get(&consumer) else {
+            return Ok(false);
+        };
+        let (tag, no_ack) = (Arc::clone(&known.tag), known.no_ack);
+        let source = known.source;
+        let frame_max = turn.session.tuning.frame_max;
+        let (mut delivered, mut redelivered, mut bytes) = (0, 0, 0);
+        for record in records {
+            let head = Head {
+                channel: self.number,
+                tag: self.next_tag,
+                consumer_tag: &tag,
+            };
+            encode_delivery(turn, &head, record, frame_max)?;
+            if !no_ack && let Some(source) = source {
+                let ordinal = record.ordinal();
+                self.unacked.push(Delivery {
+                    tag: self.next_tag,
+                    ordinal,
+                    source,
+                });
+            }
+            self.next_tag += 1;
+            delivered += 1;
+            redelivered += u64::from(record.is_redelivered());
+            bytes += record.memory_bytes();
+        }
+        turn.session.inbox.release_bytes(bytes);
+        let totals = &self.entry.totals;
+        if no_ack {
+            count(&totals.deliver_no_ack, delivered);
+        } else {
+            count(&totals.deliver, delivered);
+            if let Some(entry) = source.and_then(|source| self.source(source)) {
+                entry.uses += delivered as usize;
+            }
+            self.entry
+                .unacked
+                .store(self.unacked.len() as u32, Ordering::Relaxed);
+        }
+        if redelivered > 0 {
+            count(&self.entry.totals.redeliver, redelivered);
+        }
+        Ok(true)
+    }
+
+    /// Lets everything out that the gate no longer holds back.
+    pub(super) fn pump(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        loop {
+            match self.gate.front() {
+                Some(Slot::Durable(lsn, _)) if !turn.session.broker.host().is_durable(*lsn) => {
+                    return Ok(());
+                }
+                Some(Slot::Asked(_, Question::Commit)) => {
+                    if !self.commit_is_complete() {
+                        return Ok(());
+                    }
+                    self.gate.pop();
+                    self.finish_commit(turn)
+                        .map_err(|error| Failure::method(error, Question::Commit.method()))?;
+                }
+                Some(Slot::Asked(token, _)) => {
+                    let Some((answer, records)) = self.held.take_answer(*token) else {
+                        return Ok(());
+                    };
+                    let Some(Slot::Asked(_, question)) = self.gate.pop() else {
+                        return Ok(());
+                    };
+                    let method = question.method();
+                    self.answer(question, answer, &records, turn)
+                        .map_err(|error| Failure::method(error, method))?;
+                }
+                Some(_) => match self.gate.pop() {
+                    Some(Slot::Durable(_, frames) | Slot::Ready(frames)) => {
+                        turn.out.buffer().extend_from_slice(&frames);
+                    }
+                    _ => return Ok(()),
+                },
+                None => match self.held.pop() {
+                    Some(item) => self.let_out(item, turn).map_err(Failure::from)?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    fn let_out(&mut self, item: HeldItem, turn: &mut Turn<'_>) -> Result<(), BrokerError> {
+        match item {
+            HeldItem::Deliveries(consumer, records) => {
+                self.deliver(consumer, records.iter(), turn)?;
+                Ok(())
+            }
+            HeldItem::Cancelled(consumer) => self.cancelled_by_broker(consumer, turn),
+            // Nobody asked: the answer to a question of a consumer that is gone.
+            HeldItem::Answer(..) => Ok(()),
+        }
+    }
+
+    /// A queue answered the question at the front of the gate.
+    fn answer(
+        &mut self,
+        question: Question,
+        answer: Answer,
+        records: &Records,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), BrokerError> {
+        match (question, answer) {
+            (Question::Consume { consumer, .. }, Answer::Refused(error)) => {
+                self.remove_consumer(consumer);
+                Err(error)
+            }
+            (_, Answer::Refused(error)) => Err(error),
+            (Question::Consume { consumer, nowait }, _) => {
+                let Some(known) = self.consumers.get(&consumer) else {
+                    return Ok(());
+                };
+                let tag = Arc::clone(&known.tag);
+                self.send_unless(nowait, turn, basic::ConsumeOk { consumer_tag: &tag })
+            }
+            (Question::Cancel { tag, nowait }, _) => {
+                if let Some(&consumer) = self.tags.get(&*tag) {
+                    self.remove_consumer(consumer);
+                }
+                self.send_unless(nowait, turn, basic::CancelOk { consumer_tag: &tag })
+            }
+            (Question::Get { source, no_ack }, Answer::Got { message_count }) => {
+                self.got(source, no_ack, message_count, records, turn)
+            }
+            (Question::Get { source, .. }, _) => {
+                self.release_source(source);
+                count(&self.entry.totals.get_empty, 1);
+                turn.send(self.number, basic::GetEmpty { cluster_id: "" })
+            }
+            (Question::Purge { nowait }, Answer::Purged(message_count)) => {
+                self.send_unless(nowait, turn, queue::PurgeOk { message_count })
+            }
+            (Question::Delete { queue, nowait }, Answer::Deleted(message_count)) => {
+                self.deleted(&queue, nowait, message_count, turn)
+            }
+            (Question::Purge { .. } | Question::Delete { .. } | Question::Commit, _) => Ok(()),
+        }
+    }
+
+    /// queue.delete-ok waits for the log record of the deletion.
+    fn deleted(
+        &mut self,
+        deleted: &Arc<QueueHandle>,
+        nowait: bool,
+        message_count: u32,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), BrokerError> {
+        let lsn = turn.session.vhost.forget_queue(deleted);
+        if nowait {
+            return Ok(());
+        }
+        let host = turn.session.broker.host();
+        if host.is_durable(lsn) {
+            return turn.send(self.number, queue::DeleteOk { message_count });
+        }
+        let mut frames = Vec::new();
+        let method = queue::DeleteOk { message_count }.into();
+        amqp_codec::put_method(&mut frames, self.number, &method)
+            .map_err(super::turn::encode_failed)?;
+        self.gate.hold_front(lsn, frames);
+        host.wake_when_durable(lsn, &turn.session.inbox);
+        Ok(())
+    }
+
+    fn got(
+        &mut self,
+        source: Source,
+        no_ack: bool,
+        message_count: u32,
+        records: &Records,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), BrokerError> {
+        let Some(record) = records.iter().next() else {
+            return Ok(());
+        };
+        if self.is_closing {
+            self.return_got(source, no_ack, records, turn);
+            return Ok(());
+        }
+        turn.send(
+            self.number,
+            basic::GetOk {
+                delivery_tag: self.next_tag,
+                redelivered: record.is_redelivered(),
+                exchange: record.exchange_str(),
+                routing_key: record.routing_key_str(),
+                message_count,
+            },
+        )?;
+        encode_content(turn, self.number, record, turn.session.tuning.frame_max)?;
+        turn.session.inbox.release_bytes(record.memory_bytes());
+        if no_ack {
+            self.release_source(source);
+            count(&self.entry.totals.get_no_ack, 1);
+        } else {
+            let ordinal = record.ordinal();
+            self.unacked.push(Delivery {
+                tag: self.next_tag,
+                ordinal,
+                source,
+            });
+            self.entry
+                .unacked
+                .store(self.unacked.len() as u32, Ordering::Relaxed);
+            count(&self.entry.totals.get, 1);
+        }
+        if record.is_redelivered() {
+            count(&self.entry.totals.redeliver, 1);
+        }
+        self.next_tag += 1;
+        Ok(())
+    }
+
+    /// A basic.get was answered after its channel had failed: the client never sees the message.
+    fn return_got(&mut self, source: Source, no_ack: bool, records: &Records, turn: &mut Turn<'_>) {
+        let mut copy = Records::new();
+        for record in records.iter() {
+            turn.session.inbox.release_bytes(record.memory_bytes());
+            copy.push_record(record);
+        }
+        if let Some(entry) = self.source(source) {
+            give_back(&Arc::clone(&entry.queue), no_ack, copy, turn.now);
+        }
+        self.release_source(source);
+    }
+
+    /// The queue and the ack mode of a basic.get that is still in the gate.
+    pub(super) fn asked_get(&mut self, token: u32) -> Option<(Arc<QueueHandle>, bool)> {
+        let (source, no_ack) = match self.gate.question(token)? {
+            Question::Get { source, no_ack } => (*source, *no_ack),
+            _ => return None,
+        };
+        self.source(source)
+            .map(|entry| (Arc::clone(&entry.queue), no_ack))
+    }
+
+    fn send_unless<'m>(
+        &mut self,
+        nowait: bool,
+        turn: &mut Turn<'_>,
+        method: impl Into<amqp_codec::Method<'m>>,
+    ) -> Result<(), BrokerError> {
+        if nowait {
+            Ok(())
+        } else {
+            turn.send(self.number, method)
+        }
+    }
+
+    /// The broker ended a consumer: the client is told, if it can hear it.
+    fn cancelled_by_broker(
+        &mut self,
+        consumer: ConsumerId,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), BrokerError> {
+        let Some(removed) = self.remove_consumer(consumer) else {
+            return Ok(());
+        };
+        if !turn.session.capabilities.consumer_cancel_notify {
+            return Ok(());
+        }
+        turn.send(
+            self.number,
+            basic::Cancel {
+                consumer_tag: &removed.tag,
+                nowait: true,
+            },
+        )
+    }
+
+    /// A queue took a batch of this channel's publishes.
+    pub(super) fn published(&mut self, run: &ConfirmRun, rejected: &[(u16, u64)]) {
+        let number = self.number;
+        let confirms = match &mut self.mode {
+            Mode::Confirm(confirms) => confirms,
+            Mode::Transaction(transaction) => transaction.confirms(),
+            Mode::Plain => return,
+        };
+        for (_, refused) in rejected.iter().filter(|(channel, refused)| {
+            *channel == number && (run.first..run.first + u64::from(run.count)).contains(refused)
+        }) {
+            confirms.refused(*refused);
+        }
+        confirms.taken(run.first, run.count);
+    }
+
+    /// Sends the confirms that are due. They do not pass the gate.
+    pub(super) fn send_confirms(&mut self, turn: &mut Turn<'_>) -> Result<(), BrokerError> {
+        let Mode::Confirm(confirms) = &mut self.mode else {
+            return Ok(());
+        };
+        let mut confirmed = 0;
+        let before = confirms.unconfirmed();
+        while let Some(Outcome {
+            tag,
+            multiple,
+            accepted,
+        }) = confirms.next_outcome()
+        {
+            if accepted {
+                turn.send(
+                    self.number,
+                    basic::Ack {
+                        delivery_tag: tag,
+                        multiple,
+                    },
+                )?;
+            } else {
+                let nack = basic::Nack {
+                    delivery_tag: tag,
+                    multiple,
+                    requeue: false,
+                };
+                turn.send(self.number, nack)?;
+            }
+        }
+        confirmed += before - confirms.unconfirmed();
+        self.entry
+            .unconfirmed
+            .store(confirms.unconfirmed() as u32, Ordering::Relaxed);
+        count(&self.entry.totals.confirm, confirmed as u64);
+        Ok(())
+    }
+}
+
+/// Gives a delivery back that was never encoded and whose channel is gone.
+pub(super) fn give_back(
+    queue: &Arc<QueueHandle>,
+    no_ack: bool,
+    records: Records,
+    now: crate::time::Timestamp,
+) {
+    let command = if no_ack {
+        Command::Return {
+            ordinals: Vec::new(),
+            records,
+        }
+    } else {
+        let ordinals = records.iter().map(|record| record.ordinal()).collect();
+        Command::Return {
+            ordinals,
+            records: Records::new(),
+        }
+    };
+    queue.submit(now, command);
+}
+
+/// basic.deliver, header and body. Written by hand: this is the hot path.
+#[inline]
+fn encode_delivery(
+    turn: &mut Turn<'_>,
+    head: &Head<'_>,
+    record: RecordRef<'_>,
+    frame_max: u32,
+) -> Result<(), BrokerError> {
+    let (exchange, key) = (record.exchange(), record.routing_key());
+    let tag = head.consumer_tag.as_bytes();
+    let payload = 4 + 1 + tag.len() + 8 + 1 + 1 + exchange.len() + 1 + key.len();
+    let out = turn.out.buffer();
+    out.reserve(payload + 64 + record.record_len());
+    let channel = head.channel.to_be_bytes();
+    let size = (payload as u32).to_be_bytes();
+    out.extend_from_slice(&[
+        FrameKind::Method as u8,
+        channel[0],
+        channel[1],
+        size[0],
+        size[1],
+        size[2],
+        size[3],
+        0,
+        60,
+        0,
+        60,
+        tag.len() as u8,
+    ]);
+    out.extend_from_slice(tag);
+    out.extend_from_slice(&head.tag.to_be_bytes());
+    out.push(u8::from(record.is_redelivered()));
+    out.push(exchange.len() as u8);
+    out.extend_from_slice(exchange);
+    out.push(key.len() as u8);
+    out.extend_from_slice(key);
+    out.push(FRAME_END);
+    encode_content(turn, head.channel, record, frame_max)
+}
+
+/// Content header and body frames of a record.
+#[inline]
+fn encode_content(
+    turn: &mut Turn<'_>,
+    channel: u16,
+    record: RecordRef<'_>,
+    frame_max: u32,
+) -> Result<(), BrokerError> {
+    let body_len = record.body_len() as u64;
+    if record.has_bcc() {
+        let properties = without_bcc(record.properties())?;
+        amqp_codec::put_content_header(turn.out.buffer(), channel, &properties, body_len);
+    } else {
+        amqp_codec::put_content_header(turn.out.buffer(), channel, record.properties(), body_len);
+    }
+    turn.out
+        .body(channel, record.body(), record.shared_body(), frame_max);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Deliveries and answers that arrived for a channel whose reply gate is closed.
+//!
+//! They stay un-encoded: their bytes count in the inbox, so that the queues stop at its limit.
+
+use std::collections::VecDeque;
+
+use crate::inbox::{Answer, ConsumerId};
+use crate::message::{Position, Records};
+
+/// One thing that waits.
+#[derive(Debug)]
+pub(super) enum HeldItem {
+    /// Deliveries to a consumer.
+    Deliveries(ConsumerId, Records),
+    /// The answer to a token, with its record if it has one.
+    Answer(u32, Answer, Records),
+    /// The broker cancelled a consumer.
+    Cancelled(ConsumerId),
+}
+
+/// What waits behind a channel's gate, in the order it came.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    items: VecDeque<HeldItem>,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn push(&mut self, item: HeldItem) {
+        self.items.push_back(item);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<HeldItem> {
+        self.items.pop_front()
+    }
+
+    /// Takes the answer to `token`, from wherever it stands.
+    pub(super) fn take_answer(&mut self, token: u32) -> Option<(Answer, Records)> {
+        let index = self
+            .items
+            .iter()
+            .position(|item| matches!(item, HeldItem::Answer(other, ..) if *other == token))?;
+        match self.items.remove(index)? {
+            HeldItem::Answer(_, answer, records) => Some((answer, records)),
+            _ => None,
+        }
+    }
+}
+
+/// A walk over the records of a mail, in step with its items.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    records: &'a Records,
+    next: Option<Position>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(records: &'a Records) -> Cursor<'a> {
+        Cursor {
+            records,
+            next: records.first(),
+        }
+    }
+
+    /// The next record.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<crate::message::RecordRef<'a>> {
+        let position = self.next?;
+        self.next = self.records.next(position);
+        Some(self.records.at(position))
+    }
+
+    /// The next `count` records as a copy.
+    pub(super) fn copy(&mut self, count: u32) -> Records {
+        let mut copy = Records::new();
+        for _ in 0..count {
+            if let Some(record) = self.next() {
+                copy.push_record(record);
+            }
+        }
+        copy
+    }
+}

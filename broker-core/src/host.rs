@@ -1,0 +1,49 @@
+//! The edge of the core: what it asks of the process around it.
+//!
+//! The process gives a log, timers and randomness; the core never does I/O and never reads a
+//! clock. Everything here may be called with a topology lock held, so an implementation must not
+//! block on a disk or call back into the broker.
+
+use std::sync::Arc;
+
+use crate::definition::Change;
+use crate::error::BrokerError;
+use crate::inbox::Inbox;
+use crate::queue::handle::QueueHandle;
+use crate::time::Timestamp;
+use crate::vhost::Vhost;
+
+/// A place in the log. What was appended at `lsn` survives a crash once the log is durable to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// Nothing to wait for.
+    pub const NONE: Lsn = Lsn(0);
+}
+
+/// What the core asks of the process.
+pub trait Host: Send + Sync {
+    /// Appends changes of the definitions to the log as one record: after a crash all of them
+    /// are there or none. Refused when the log has failed or its buffer is full.
+    fn append(&self, changes: Vec<Change>) -> Result<Lsn, BrokerError>;
+
+    /// Whether the log is durable up to `lsn`.
+    fn is_durable(&self, lsn: Lsn) -> bool;
+
+    /// Wakes the inbox's owner once [`Self::is_durable`] holds for `lsn`.
+    fn wake_when_durable(&self, lsn: Lsn, inbox: &Arc<Inbox>);
+
+    /// Sends [`crate::queue::Command::Tick`] to the queue at that time (or a little later).
+    fn arm(&self, queue: &Arc<QueueHandle>, at: Timestamp);
+
+    /// More dead letters wait than one turn may move: calls [`Vhost::move_dead_letters`] soon,
+    /// from a task of its own.
+    fn more_dead_letters(&self, vhost: &Arc<Vhost>);
+
+    /// Unpredictable bytes, for names and tokens nobody may guess.
+    fn random(&self) -> [u8; 16];
+
+    /// Something an operator should read: a queue that failed.
+    fn report_failed_queue(&self, vhost: &str, queue: &str, why: &str);
+}

@@ -1,0 +1,432 @@
+//! `leveret serve`: starts the parts in order, says when they are ready, stops them in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use broker_core::access::{HashAlgorithm, Permission, User};
+use broker_core::broker::{Broker, Limits, restore_order, server_properties};
+use broker_core::definition::{Definition, VhostSpec};
+use broker_core::error::BrokerError;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
+
+use crate::auth::{self, Passwords};
+use crate::clock::Clock;
+use crate::config::{Config, Durability};
+use crate::management::{self, Api, Facts, ImportError};
+use crate::memory;
+use crate::node::{LogWaiters, Node};
+use crate::server::{Listeners, Shared, bind};
+use crate::store::{self, Recovered, Store, StoreError, StoreOptions};
+use crate::timer::Timer;
+use crate::version::{PRODUCT_VERSION, VERSION};
+
+/// How long connections have to take their connection.close at a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the broker does not run (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something in the data directory is not what this broker wrote.
+    #[error("{}: a stored definition cannot be used: {why}", dir.display())]
+    Definition {
+        /// The data directory.
+        dir: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A definition that the configuration asks for.
+    #[error("{what}: {error}")]
+    Default {
+        /// The option.
+        what: &'static str,
+        /// Why not.
+        error: String,
+    },
+    /// The definitions file.
+    #[error("definitions {}: {error}", file.display())]
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: ImportError,
+    },
+    /// A listening socket.
+    #[error("cannot listen on {address} ({option}): {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The option that names it.
+        option: &'static str,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The ready file.
+    #[error("cannot write {}: {error}", file.display())]
+    ReadyFile {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The runtime or the signals of the process.
+    #[error("cannot start: {0}")]
+    Process(std::io::Error),
+    /// The log stopped while the broker ran.
+    #[error("the log has failed: {0}; nothing can be made durable, so the broker stops")]
+    LogFailed(String),
+}
+
+/// Runs the broker until it is told to stop.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.worker_threads {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder.enable_all().build().map_err(ServeError::Process)?;
+    let outcome = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// The parts of a running broker.
+struct Running {
+    store: Store,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    log_failed: Arc<Notify>,
+}
+
+async fn serve(config: Config) -> Result<(), ServeError> {
+    let clock = Clock::start();
+    let waiters = Arc::new(LogWaiters::default());
+    let log_failed = Arc::new(Notify::new());
+    let (store, recovered) = open_store(&config, &waiters, &log_failed)?;
+    let timer = Timer::new(clock);
+    tokio::spawn(Arc::clone(&timer).run());
+    let node = Node::new(store.clone(), waiters, Arc::clone(&timer), clock);
+    tokio::spawn(Arc::clone(&node).move_dead_letters());
+    let cluster_name = config
+        .cluster_name
+        .clone()
+        .unwrap_or_else(|| config.node_name.clone());
+    let broker = Broker::new(
+        node,
+        Box::new(Passwords::default()),
+        limits(&config),
+        server_properties(
+            &format!("Leveret {VERSION}"),
+            &cluster_name,
+            PRODUCT_VERSION,
+        ),
+    );
+    let is_new = recovered.entries.is_empty();
+    restore(&broker, recovered, &config.data_dir, clock)?;
+    if is_new {
+        create_defaults(&broker, &config)?;
+    }
+    import(&broker, &config, clock)?;
+    let shared = Arc::new(Shared {
+        broker,
+        clock,
+        timer,
+        handshake_timeout_ms: config.handshake_timeout.as_millis() as u64,
+        open: AtomicUsize::new(0),
+        half_open: AtomicUsize::new(0),
+    });
+    if let Some(watermark) = memory::watermark(config.memory_high_watermark) {
+        tokio::spawn(memory::watch(Arc::clone(&shared.broker), watermark));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let running = Running {
+        store,
+        shared,
+        stop,
+        log_failed,
+    };
+    listen(&config, cluster_name, &running, &stopped)?;
+    let cause = wait_for_stop(&running).await?;
+    let outcome = shut_down(running, cause).await;
+    if let Some(file) = &config.ready_file {
+        // A stale file would say that a stopped broker is ready.
+        let _ = std::fs::remove_file(file);
+    }
+    outcome
+}
+
+fn open_store(
+    config: &Config,
+    waiters: &Arc<LogWaiters>,
+    log_failed: &Arc<Notify>,
+) -> Result<(Store, Recovered), StoreError> {
+    let mut options = StoreOptions::new(&config.data_dir);
+    options.durability = match config.durability {
+        Durability::Fsync => store::Durability::Fsync,
+        Durability::Os => store::Durability::Os,
+    };
+    options.log_file_bytes = config.log_file_bytes;
+    options.log_max_bytes = config.log_max_bytes;
+    options.checkpoint_log_bytes = config.checkpoint_log_bytes;
+    options.checkpoint_interval = config.checkpoint_interval;
+    let waiters = Arc::clone(waiters);
+    let failed = Arc::clone(log_failed);
+    let (store, recovered) = Store::open(
+        options,
+        Box::new(move |lsn| {
+            waiters.durable(lsn.0);
+            // Also called once when the log stops for good: whoever waits looks at the store.
+            failed.notify_one();
+        }),
+    )?;
+    info!(dir = %config.data_dir.display(), entries = recovered.entries.len(),
+        clean = recovered.clean, "data directory opened");
+    Ok((store, recovered))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        channel_max: config.channel_max,
+        frame_max: config.frame_max,
+        initial_frame_max: config.initial_frame_max,
+        heartbeat: config.heartbeat,
+        max_message_size: config.max_message_size,
+        consumer_max_per_channel: config.consumer_max_per_channel,
+        max_connections: config.max_connections,
+        loopback_users: config.loopback_users.clone(),
+    }
+}
+
+fn restore(
+    broker: &Broker,
+    recovered: Recovered,
+    dir: &Path,
+    clock: Clock,
+) -> Result<(), ServeError> {
+    let unusable = |why: String| ServeError::Definition {
+        dir: dir.to_owned(),
+        why,
+    };
+    let mut definitions = Vec::with_capacity(recovered.entries.len());
+    for (key, value) in &recovered.entries {
+        definitions.push(Definition::read(key, value).map_err(unusable)?);
+    }
+    definitions.sort_by_key(restore_order);
+    for definition in definitions {
+        broker.restore(definition, clock.now()).map_err(unusable)?;
+    }
+    Ok(())
+}
+
+/// The vhost, user and permission of a new data directory.
+fn create_defaults(broker: &Broker, config: &Config) -> Result<(), ServeError> {
+    let failed = |what| {
+        move |error: BrokerError| ServeError::Default {
+            what,
+            error: error.to_string(),
+        }
+    };
+    let vhost = VhostSpec {
+        name: config.default_vhost.as_str().into(),
+        description: "Default virtual host".into(),
+        tags: Vec::new(),
+    };
+    broker.put_vhost(vhost).map_err(failed("default_vhost"))?;
+    let user = User {
+        name: config.default_user.as_str().into(),
+        password_hash: auth::hash(config.default_pass.reveal()),
+        algorithm: HashAlgorithm::Sha256,
+        tags: config.default_user_tags.clone(),
+    };
+    broker.put_user(user).map_err(failed("default_user"))?;
+    let patterns = &config.default_permissions;
+    let permission = Permission::new(&patterns.configure, &patterns.write, &patterns.read)
+        .map_err(|error| ServeError::Default {
+            what: "default_permissions",
+            error,
+        })?;
+    broker
+        .put_permission(&config.default_vhost, &config.default_user, permission)
+        .map_err(failed("default_permissions"))?;
+    Ok(())
+}
+
+fn import(broker: &Broker, config: &Config, clock: Clock) -> Result<(), ServeError> {
+    let Some(file) = &config.definitions else {
+        return Ok(());
+    };
+    let failed = |error| ServeError::Import {
+        file: file.clone(),
+        error,
+    };
+    let text = std::fs::read(file).map_err(|error| failed(ImportError::Read(error)))?;
+    let imported = management::import_definitions(broker, &text, clock.now()).map_err(failed)?;
+    info!(file = %file.display(), %imported, "definitions imported");
+    Ok(())
+}
+
+/// Opens all sockets, then says so on standard output and in the ready file.
+fn listen(
+    config: &Config,
+    cluster_name: String,
+    running: &Running,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    let amqp =
+        Listeners::open(&config.amqp_bind).map_err(|(address, error)| ServeError::Listen {
+            address,
+            option: "amqp_bind",
+            error,
+        })?;
+    let http = match config.http_bind {
+        Some(address) => Some(bind(address).map_err(|error| ServeError::Listen {
+            address,
+            option: "http_bind",
+            error,
+        })?),
+        None => None,
+    };
+    let http_address = http
+        .as_ref()
+        .and_then(|listener| listener.local_addr().ok());
+    let amqp_addresses = amqp.addresses().to_vec();
+    for address in amqp_addresses
+        .iter()
+        .filter(|address| !address.ip().is_loopback())
+    {
+        warn!(%address, "AMQP without TLS is reachable from other machines");
+    }
+    if let Some(listener) = http {
+        let facts = Facts {
+            node_name: config.node_name.clone(),
+            cluster_name,
+            data_dir: config.data_dir.clone(),
+            amqp: amqp_addresses.clone(),
+            http: http_address,
+            max_body_bytes: config.management_max_body_bytes,
+        };
+        serve_http(
+            listener,
+            Api::new(
+                Arc::clone(&running.shared.broker),
+                running.shared.clock,
+                facts,
+            ),
+            stopped.clone(),
+        );
+    }
+    amqp.run(&running.shared, stopped);
+    announce(config, &amqp_addresses, http_address)
+}
+
+fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Receiver<bool>) {
+    tokio::spawn(async move {
+        let stop = async move {
+            let _ = stopped.changed().await;
+        };
+        let service = management::router(api).into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service)
+            .with_graceful_shutdown(stop)
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the management API stopped");
+        }
+    });
+}
+
+fn announce(
+    config: &Config,
+    amqp: &[SocketAddr],
+    http: Option<SocketAddr>,
+) -> Result<(), ServeError> {
+    let line = serde_json::json!({
+        "amqp": amqp.first().map(ToString::to_string),
+        "amqp_listeners": amqp.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "http": http.map(|address| address.to_string()),
+        "node": config.node_name,
+        "pid": std::process::id(),
+        "version": VERSION,
+    })
+    .to_string();
+    info!(amqp = ?amqp, http = ?http, version = VERSION, "ready");
+    // Nobody may be reading standard output; that is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    if let Some(file) = &config.ready_file {
+        std::fs::write(file, format!("{line}\n")).map_err(|error| ServeError::ReadyFile {
+            file: file.clone(),
+            error,
+        })?;
+    }
+    Ok(())
+}
+
+/// Why the broker stops.
+enum Cause {
+    Signal(&'static str),
+    LogFailed(String),
+}
+
+async fn wait_for_stop(running: &Running) -> Result<Cause, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Process)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Process)?;
+    // RabbitMQ ignores SIGHUP; so does a broker started from a terminal that closes.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(ServeError::Process)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(Cause::Signal("SIGTERM")),
+            _ = interrupt.recv() => return Ok(Cause::Signal("SIGINT")),
+            _ = hang_up.recv() => info!("SIGHUP ignored"),
+            () = running.log_failed.notified() => {
+                if let Some(why) = running.store.failed() {
+                    return Ok(Cause::LogFailed(why.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// Listeners first, then connections (320), then the store, which makes a checkpoint.
+async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
+    let Running {
+        store,
+        shared,
+        stop,
+        ..
+    } = running;
+    match &cause {
+        Cause::Signal(name) => info!(signal = name, "stopping"),
+        Cause::LogFailed(why) => tracing::error!(why, "stopping: the log has failed"),
+    }
+    let _ = stop.send(true);
+    for session in shared.broker.connections() {
+        let reason = "broker forced connection closure with reason 'shutdown'";
+        shared.broker.close_connection(&session, reason);
+    }
+    let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
+    while shared.broker.connection_count() > 0 && shared.open.load(Ordering::Relaxed) > 0 {
+        if tokio::time::Instant::now() >= deadline {
+            warn!(
+                connections = shared.broker.connection_count(),
+                "closed without close-ok"
+            );
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if let Cause::LogFailed(why) = cause {
+        return Err(ServeError::LogFailed(why));
+    }
+    tokio::task::spawn_blocking(move || store.close())
+        .await
+        .map_err(|error| ServeError::Process(std::io::Error::other(error)))??;
+    info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Sockets: accepts connections and drives one AMQP machine over each.
+//!
+//! Nothing here decides anything about AMQP; see `broker_core::amqp091`. Never imports the
+//! management API.
+
+mod driver;
+mod listener;
+mod scratch;
+mod transport;
+
+pub use driver::Shared;
+pub use listener::{Listeners, bind};
