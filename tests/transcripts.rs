@@ -4,6 +4,8 @@
 //! that is running already; `LEVERET_TRANSCRIPTS=part/of/a/name` selects files;
 //! `UPDATE_EXPECT=1` writes what came into the files. See `tests/transcripts/README.md`.
 
+#![allow(clippy::print_stdout, reason = "what a run prints is its report")]
+
 mod support;
 #[path = "support/transcript/mod.rs"]
 mod transcript;

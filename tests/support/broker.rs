@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,23 +38,7 @@ impl Broker {
 
     /// Starts the broker over `data_dir`, with more arguments to `serve`.
     pub(crate) fn start_in(data_dir: &Path, arguments: &[&str]) -> Result<Self, String> {
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_leveret"));
-        let mut child = Command::new(program)
-            .args([
-                "serve",
-                "--amqp-bind",
-                "127.0.0.1:0",
-                "--http-bind",
-                "127.0.0.1:0",
-            ])
-            .arg("--data-dir")
-            .arg(data_dir)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| error.to_string())?;
+        let mut child = spawn(data_dir, arguments).map_err(|error| error.to_string())?;
         let log = Arc::new(Mutex::new(String::new()));
         let (said, finished) = listen(&mut child, &log);
         let addresses = said
@@ -131,6 +115,25 @@ impl Drop for Broker {
         // Nothing is left to tell it to; a test that cares calls `stop`.
         let _ = self.end();
     }
+}
+
+/// Starts the process with both outputs piped.
+fn spawn(data_dir: &Path, arguments: &[&str]) -> std::io::Result<Child> {
+    Command::new(env!("CARGO_BIN_EXE_leveret"))
+        .args([
+            "serve",
+            "--amqp-bind",
+            "127.0.0.1:0",
+            "--http-bind",
+            "127.0.0.1:0",
+        ])
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
 }
 
 /// Reads both outputs on threads of their own; `finished` hears when the process has closed them.

@@ -99,16 +99,11 @@ fn matches_field(term: &Term, sense: Sense, field: &Field, captures: &mut Captur
 }
 
 fn matches_bytes(term: &Term, came: &[u8], captures: &mut Captures) -> bool {
-    if let Term::Text {
-        pieces, repeat: 1, ..
-    } = term
-    {
-        if let [Piece::Capture(name)] = pieces.as_slice() {
-            let known = captures
-                .entry(name.clone())
-                .or_insert_with(|| came.to_vec());
-            return known == came;
-        }
+    if let Some(name) = lone_capture(term) {
+        return captures
+            .entry(name.to_owned())
+            .or_insert_with(|| came.to_vec())
+            == came;
     }
     match (term, build::text(term, captures)) {
         (Term::Any, _) => true,
@@ -118,6 +113,19 @@ fn matches_bytes(term: &Term, came: &[u8], captures: &mut Captures) -> bool {
         }
         (_, Ok(text)) => text == came,
         (_, Err(_)) => false,
+    }
+}
+
+/// The name of a term that is nothing but a capture.
+fn lone_capture(term: &Term) -> Option<&str> {
+    match term {
+        Term::Text {
+            pieces, repeat: 1, ..
+        } => match pieces.as_slice() {
+            [Piece::Capture(name)] => Some(name),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

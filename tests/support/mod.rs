@@ -7,6 +7,7 @@ pub(crate) mod broker;
 pub(crate) mod build;
 pub(crate) mod client;
 pub(crate) mod compare;
+pub(crate) mod grammar;
 pub(crate) mod http;
 pub(crate) mod method;
 pub(crate) mod term;

@@ -6,11 +6,16 @@ use serde_json::Value;
 
 use super::stage::Stage;
 use super::{Call, Target};
-use crate::support::client::PATIENCE;
 use crate::support::http::{self, Response};
 
 /// Between two attempts of a call that is answered eventually.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long an answer may take to become the wanted one: some brokers renew what their API tells
+/// every five seconds only.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How much of an unwanted answer is shown.
+const SHOWN: usize = 500;
 
 const GUEST: (&str, &str) = ("guest", "guest");
 
@@ -31,7 +36,10 @@ fn request(target: &Target, method: &str, path: &str, body: &str) -> Result<Resp
 }
 
 fn text(response: &Response) -> String {
-    String::from_utf8_lossy(&response.body).into_owned()
+    String::from_utf8_lossy(&response.body)
+        .chars()
+        .take(SHOWN)
+        .collect()
 }
 
 impl Stage<'_> {

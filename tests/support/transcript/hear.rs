@@ -9,7 +9,7 @@ use crate::support::build;
 use crate::support::client::{Arrival, Content, Frame, PATIENCE, Peer};
 use crate::support::compare;
 use crate::support::method::{Header, Method};
-use crate::support::term::{self, Item, Term};
+use crate::support::term::{self, Item};
 
 /// Between two attempts of a question that is answered eventually.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -221,14 +221,8 @@ impl Stage<'_> {
 
     /// `nothing for 200ms`
     fn nothing(&mut self, voice: &Voice, item: &Item) -> Result<(), String> {
-        let words = item
-            .arguments
-            .iter()
-            .filter_map(|argument| match &argument.term {
-                Term::Text { .. } => build::text(&argument.term, &self.captures).ok(),
-                _ => None,
-            });
-        let last = words.last().unwrap_or_default();
+        let last = item.arguments.last().ok_or("for how long?")?;
+        let last = build::text(&last.term, &self.captures)?;
         let silence = term::duration(&String::from_utf8_lossy(&last))?;
         let guest = self.guest(voice.peer)?;
         match message(&mut guest.peer, voice, false, Instant::now() + silence) {

@@ -10,6 +10,7 @@ mod parse;
 mod render;
 mod speak;
 mod stage;
+mod tests;
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,7 @@
 //! Reads a transcript file. Refuses whatever it does not understand, with the line's number.
 
+use std::str::FromStr;
+
 use super::{Act, Brokers, Call, Failure, Step, Transcript, Voice};
 use crate::support::term;
 
@@ -75,11 +77,7 @@ fn step(line: usize, source: &str) -> Result<Step, String> {
 }
 
 fn is_group(voice: &Voice) -> bool {
-    voice
-        .phrase
-        .items
-        .first()
-        .is_some_and(|item| item.name == "in")
+    voice.phrase.name() == "in"
 }
 
 struct Said {
@@ -93,63 +91,49 @@ enum Spoken {
     Api(Call),
 }
 
+/// Who speaks on a line, for which brokers, and what.
 fn voice(line: usize, source: &str) -> Result<Said, String> {
     let (label, text) = source
         .split_once(':')
         .ok_or("a line starts with C:, S: or API:")?;
-    let (plain, broker) = take(label, '(', ')')?;
+    let (who, broker) = take(label, '(', ')')?;
     let brokers = match broker {
         None => Brokers::All,
         Some("otherwise") => Brokers::Otherwise(Vec::new()),
         Some(name) => Brokers::Only(name.to_owned()),
     };
-    if plain == "API" {
-        return Ok(Said {
-            brokers,
-            spoken: Spoken::Api(call(text.trim())?),
-        });
-    }
-    let (who, channel) = take(&plain, '[', ']')?;
-    let peer = match who.get(1..) {
-        Some("") => 1,
-        Some(number) => number
-            .parse()
-            .map_err(|_| format!("no connection '{number}'"))?,
-        None => return Err("nobody speaks".to_owned()),
+    let spoken = match who.as_bytes().first() {
+        _ if who == "API" => Spoken::Api(call(text.trim())?),
+        Some(b'C') => Spoken::Client(words(line, label, &who, text.trim())?),
+        Some(b'S') => Spoken::Server(words(line, label, &who, text.trim())?),
+        _ => return Err(format!("'{who}' is neither C, S nor API")),
     };
-    let channel = match channel {
-        Some(number) => Some(
-            number
-                .parse()
-                .map_err(|_| format!("no channel '{number}'"))?,
-        ),
-        None => None,
-    };
-    let text = text.trim();
+    Ok(Said { brokers, spoken })
+}
+
+/// A line of one connection; `who` is `C`, `S2`, `C[3]` ...
+fn words(line: usize, label: &str, who: &str, text: &str) -> Result<Voice, String> {
+    let (who, channel) = take(who, '[', ']')?;
     let bytewise = text.strip_prefix("bytewise ");
     let phrase = term::parse(bytewise.unwrap_or(text))?;
-    let name = phrase.items.first().map_or("", |item| item.name.as_str());
-    let usual = u16::from(!CHANNEL_0.iter().any(|prefix| name.starts_with(prefix)));
-    let voice = Voice {
+    let on_0 = |prefix: &&str| phrase.name().starts_with(prefix);
+    let usual = u16::from(!CHANNEL_0.iter().any(on_0));
+    Ok(Voice {
         line,
         label: label.to_owned(),
-        peer,
-        channel: channel.unwrap_or(usual),
+        peer: number(who.get(1..), "connection")?.unwrap_or(1),
+        channel: number(channel, "channel")?.unwrap_or(usual),
         bytewise: bytewise.is_some(),
         frames_follow: false,
         phrase,
-    };
-    match who.as_bytes().first() {
-        Some(b'C') => Ok(Said {
-            brokers,
-            spoken: Spoken::Client(voice),
-        }),
-        Some(b'S') => Ok(Said {
-            brokers,
-            spoken: Spoken::Server(voice),
-        }),
-        _ => Err(format!("'{who}' is neither C, S nor API")),
-    }
+    })
+}
+
+/// A number that may be left out.
+fn number<N: FromStr>(text: Option<&str>, what: &str) -> Result<Option<N>, String> {
+    let digits = text.filter(|text| !text.is_empty());
+    let number = digits.map(str::parse).transpose();
+    number.map_err(|_| format!("there is no {what} '{}'", digits.unwrap_or_default()))
 }
 
 /// Takes the part between two brackets out of a label.
@@ -224,11 +208,6 @@ fn mark_frames(steps: &mut [Step]) {
         else {
             continue;
         };
-        let name = second
-            .phrase
-            .items
-            .first()
-            .map_or("", |item| item.name.as_str());
-        first.frames_follow = name == "header" && first.peer == second.peer;
+        first.frames_follow = second.phrase.name() == "header" && first.peer == second.peer;
     }
 }

@@ -9,12 +9,7 @@ use crate::support::value::Table;
 
 impl Stage<'_> {
     pub(super) fn speak(&mut self, voice: &Voice) -> Result<(), String> {
-        match voice
-            .phrase
-            .items
-            .first()
-            .map_or("", |item| item.name.as_str())
-        {
+        match voice.phrase.name() {
             "connect" => return self.log_in(voice),
             "reopen" => {
                 let peer = &mut self.guest(voice.peer)?.peer;

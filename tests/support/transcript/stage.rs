@@ -122,6 +122,9 @@ impl Stage<'_> {
             let path = format!("/api/vhosts/{}", self.vhost);
             return api::must(self.target, "DELETE", &path, "");
         }
+        if self.leftovers.is_empty() {
+            return Ok(());
+        }
         let mut peer = Peer::open(self.target.amqp, &self.vhost)?;
         for line in std::mem::take(&mut self.leftovers) {
             peer.send(1, &line)?;
