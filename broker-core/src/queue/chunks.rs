@@ -12,7 +12,7 @@ use crate::message::{HeadMut, Position, RecordRef, Records};
 const CHUNK_BYTES_MIN: usize = 512;
 
 /// Chunks do not grow above this, unless a single record needs more.
-pub(super) const CHUNK_BYTES_MAX: usize = 256 * 1024;
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// An empty queue keeps the table of so many chunks.
 const SLOTS_KEPT: usize = 8;

@@ -292,17 +292,16 @@ impl Consumers {
         unsent
     }
 
-    /// One delivery of a consumer was settled or came back.
-    #[inline]
-    pub(super) fn settled(&mut self, id: ConsumerId) {
+    /// So many deliveries of a consumer were settled or came back.
+    pub(super) fn settled(&mut self, id: ConsumerId, count: u32) {
         let Some(&key) = self.by_id.get(&id) else {
             return;
         };
         let Some(consumer) = &mut self.seats[key.0 as usize] else {
             return;
         };
-        consumer.unacked = consumer.unacked.saturating_sub(1);
-        if consumer.seat == Seat::Full {
+        consumer.unacked = consumer.unacked.saturating_sub(count);
+        if consumer.seat == Seat::Full && count > 0 {
             consumer.seat = Seat::InTurn;
             let priority = consumer.spec.priority;
             self.turn(priority).ring.push_back(key);

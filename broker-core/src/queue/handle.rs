@@ -58,7 +58,8 @@ pub enum Deletion {
 
 /// What a queue asks of its surroundings; always called with no lock held.
 pub trait QueueHost: Send + Sync {
-    /// Submits [`Command::Tick`] at that time or a little later. Earlier requests stay valid.
+    /// Submits [`Command::Tick`] at that time or a little later. The queue asks again after each
+    /// tick, so one timer per queue is enough: a new deadline may replace the one before.
     fn arm(&self, queue: &Arc<QueueHandle>, deadline: Timestamp);
 
     /// Messages wait for [`QueueHandle::take_dead_letters`]. Said once for all that wait; said
@@ -197,8 +198,9 @@ impl QueueHandle {
         self.take_along();
     }
 
-    /// Carries out what was left while the lock was busy. The fence pairs with the one of
-    /// whoever leaves a command and then finds the lock taken: one of the two sees the other.
+    /// Carries out what was left while the lock was busy. Whoever leaves a command comes here, and
+    /// whoever held the lock: one of them sees the other, because of the fence between what each
+    /// wrote (the list, the lock) and what it reads (the lock, the list).
     fn take_along(self: &Arc<Self>) {
         loop {
             fence(Ordering::SeqCst);

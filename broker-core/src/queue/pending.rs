@@ -1,6 +1,6 @@
 //! Commands left for whoever holds a queue's lock. Bounded: beyond that, submitters wait.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -28,8 +28,6 @@ impl Pending {
         }
         commands.push((now, command));
         self.count.store(commands.len(), Ordering::SeqCst);
-        drop(commands);
-        fence(Ordering::SeqCst);
         Ok(())
     }
 

@@ -3,16 +3,27 @@
 use super::Queue;
 use super::chunks::Place;
 use super::handle::Reason;
+use crate::inbox::ConsumerId;
 use crate::message::Records;
 
 impl Queue {
+    /// Acks come in runs of one consumer, which is told once per run.
     pub(super) fn ack(&mut self, ordinals: &[u64]) {
+        let mut run = (ConsumerId(0), 0);
         for &ordinal in ordinals {
-            if let Some(place) = self.unack(ordinal) {
-                self.totals.ack += 1;
-                self.chunks.remove(place);
+            let Some(entry) = self.unacked.take(ordinal) else {
+                continue;
+            };
+            self.unacked.subtract(self.chunks.record(entry.place));
+            self.chunks.remove(entry.place);
+            self.totals.ack += 1;
+            if entry.consumer != run.0 {
+                self.consumers.settled(run.0, run.1);
+                run = (entry.consumer, 0);
             }
+            run.1 += 1;
         }
+        self.consumers.settled(run.0, run.1);
     }
 
     /// Back to their places, marked as possibly seen.
@@ -78,7 +89,7 @@ impl Queue {
     pub(super) fn unack(&mut self, ordinal: u64) -> Option<Place> {
         let entry = self.unacked.take(ordinal)?;
         self.unacked.subtract(self.chunks.record(entry.place));
-        self.consumers.settled(entry.consumer);
+        self.consumers.settled(entry.consumer, 1);
         Some(entry.place)
     }
 

@@ -5,23 +5,29 @@
 
 use parking_lot::Mutex;
 
-use super::chunks::CHUNK_BYTES_MAX;
 use crate::message::Records;
 
 /// So many buffers are kept: 4 MiB at most.
-const SPARES_MAX: usize = 16;
+const SPARES_MAX: usize = 8;
 
 /// Smaller buffers are cheap to allocate.
-const SPARE_BYTES_MIN: usize = 16 * 1024;
+const SPARE_BYTES_MIN: usize = 32 * 1024;
+
+/// Larger ones are rare: a chunk has 256 KiB, and deliveries for one connection little more, for
+/// which their buffer doubles.
+const SPARE_BYTES_MAX: usize = 512 * 1024;
 
 static SPARES: Mutex<Vec<Records>> = Mutex::new(Vec::new());
 
 /// An empty buffer for about `bytes`, a kept one if that is worth it.
 pub(super) fn take(bytes: usize) -> Records {
-    if (SPARE_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&bytes) {
-        let kept = SPARES.lock().pop();
-        if let Some(records) = kept.filter(|records| records.capacity() >= bytes) {
-            return records;
+    if (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&bytes) {
+        let mut spares = SPARES.lock();
+        let fitting = spares
+            .iter()
+            .position(|records| records.capacity() >= bytes);
+        if let Some(index) = fitting {
+            return spares.swap_remove(index);
         }
     }
     Records::with_capacity(bytes)
@@ -29,7 +35,7 @@ pub(super) fn take(bytes: usize) -> Records {
 
 /// Keeps a buffer for the next use, or frees it.
 pub(super) fn give(mut records: Records) {
-    if (SPARE_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&records.capacity()) {
+    if (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&records.capacity()) {
         records.clear();
         let mut spares = SPARES.lock();
         if spares.len() < SPARES_MAX {
@@ -48,8 +54,8 @@ mod tests {
             0,
             100,
             SPARE_BYTES_MIN,
-            CHUNK_BYTES_MAX,
-            CHUNK_BYTES_MAX * 2,
+            SPARE_BYTES_MAX,
+            SPARE_BYTES_MAX * 2,
         ] {
             give(Records::with_capacity(bytes));
             let records = take(bytes);

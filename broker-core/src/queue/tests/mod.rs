@@ -11,6 +11,7 @@ mod limits;
 mod memory;
 mod model;
 mod publishing;
+mod rate;
 mod readdressing;
 mod removal;
 mod settling;

@@ -2,13 +2,14 @@
 //! sharing no code with the queue. After every command both must have delivered the same messages
 //! and hold the same; which of several equal consumers got one is only checked to be fair.
 
-use std::collections::BTreeSet;
+mod naive;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::inbox::INBOX_BYTES_MAX;
+use naive::{Msg, Naive, Taker};
 
 #[derive(Clone, Debug)]
 struct Draft {
@@ -107,180 +108,6 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0usize..2).prop_map(Op::Block),
         2 => (0usize..2).prop_map(Op::Unblock),
     ]
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Msg {
-    ordinal: u64,
-    priority: u8,
-    body: u64,
-    own_deadline: Option<u64>,
-    enqueued: u64,
-    redelivered: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Taker {
-    id: u64,
-    client: usize,
-    no_ack: bool,
-    prefetch: u64,
-    priority: i32,
-    unacked: u64,
-}
-
-/// The model. `ready` is unordered; order is looked for each time.
-#[derive(Default)]
-struct Naive {
-    settings: Settings,
-    max_priority: Option<u8>,
-    now: u64,
-    next: u64,
-    ready: Vec<Msg>,
-    unacked: Vec<(Msg, u64)>,
-    dead: BTreeSet<u64>,
-    takers: Vec<Taker>,
-    blocked: [bool; 2],
-    /// What this command delivers, in order.
-    out: Vec<Msg>,
-    published: u64,
-    gone: u64,
-}
-
-impl Naive {
-    fn deadline(&self, msg: &Msg) -> Option<u64> {
-        let queues = self.settings.message_ttl.map(|ttl| msg.enqueued + ttl);
-        [msg.own_deadline, queues].into_iter().flatten().min()
-    }
-
-    fn late(&self, msg: &Msg) -> bool {
-        self.deadline(msg).is_some_and(|at| at < self.now)
-    }
-
-    fn head(&self) -> Option<usize> {
-        (0..self.ready.len()).min_by_key(|&i| {
-            (
-                std::cmp::Reverse(self.ready[i].priority),
-                self.ready[i].ordinal,
-            )
-        })
-    }
-
-    /// How many messages consumers would take now beside those already going out.
-    fn room(&self) -> u64 {
-        let mut room = 0u64;
-        for taker in &self.takers {
-            if self.blocked[taker.client] {
-                continue;
-            }
-            if taker.no_ack || taker.prefetch == 0 {
-                return u64::MAX;
-            }
-            room += taker.prefetch.saturating_sub(taker.unacked);
-        }
-        room.saturating_sub(self.out.len() as u64)
-    }
-
-    fn die(&mut self, msg: Msg) {
-        self.gone += 1;
-        if self.settings.dead_letter.is_some() {
-            self.dead.insert(msg.ordinal);
-        }
-    }
-
-    fn exceeds(&self, more: u64, bytes: u64) -> bool {
-        let total: u64 = self.ready.iter().map(|msg| msg.body).sum();
-        self.settings
-            .max_length
-            .is_some_and(|max| self.ready.len() as u64 + more > max)
-            || self
-                .settings
-                .max_length_bytes
-                .is_some_and(|max| total + bytes > max)
-    }
-
-    fn trim(&mut self) {
-        while self.settings.overflow == Overflow::DropHead && self.exceeds(0, 0) {
-            let index = self.head().expect("something exceeds");
-            let msg = self.ready.remove(index);
-            self.die(msg);
-        }
-    }
-
-    fn publish(&mut self, drafts: &[Draft]) {
-        for draft in drafts {
-            let body = draft.body as u64;
-            if self.settings.overflow != Overflow::DropHead && self.exceeds(1, body) {
-                let dlx = self.settings.overflow == Overflow::RejectPublishDlx;
-                if dlx && self.settings.dead_letter.is_some() {
-                    self.dead.insert(self.next);
-                    self.next += 1;
-                }
-                continue;
-            }
-            let msg = Msg {
-                ordinal: self.next,
-                priority: self.max_priority.map_or(0, |max| draft.priority.min(max)),
-                body,
-                own_deadline: draft.ttl.map(|ttl| self.now + ttl),
-                enqueued: self.now,
-                redelivered: false,
-            };
-            self.next += 1;
-            self.published += 1;
-            if self.ready.is_empty() && self.room() > 0 {
-                self.out.push(msg);
-            } else {
-                self.ready.push(msg);
-                self.trim();
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        while let Some(index) = self.head() {
-            if self.late(&self.ready[index]) {
-                let msg = self.ready.remove(index);
-                self.die(msg);
-            } else if self.room() > 0 {
-                let msg = self.ready.remove(index);
-                self.out.push(msg);
-            } else {
-                break;
-            }
-        }
-        for priority in 0..=u8::MAX {
-            loop {
-                let line = self.ready.iter().filter(|msg| msg.priority == priority);
-                let Some(head) = line.min_by_key(|msg| msg.ordinal) else {
-                    break;
-                };
-                if self.deadline(head).is_none_or(|at| at > self.now) {
-                    break;
-                }
-                let ordinal = head.ordinal;
-                let index = self
-                    .ready
-                    .iter()
-                    .position(|msg| msg.ordinal == ordinal)
-                    .unwrap();
-                let msg = self.ready.remove(index);
-                self.die(msg);
-            }
-        }
-    }
-
-    fn unack(&mut self, ordinal: u64) -> Option<Msg> {
-        let index = self
-            .unacked
-            .iter()
-            .position(|(msg, _)| msg.ordinal == ordinal)?;
-        let (msg, consumer) = self.unacked.remove(index);
-        if let Some(taker) = self.takers.iter_mut().find(|taker| taker.id == consumer) {
-            taker.unacked -= 1;
-        }
-        Some(msg)
-    }
 }
 
 struct Run {

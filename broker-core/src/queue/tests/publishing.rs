@@ -19,7 +19,9 @@ fn confirmed(client: &Client, bodies: &[&str], runs: &[(u16, u64, u32)]) -> Batc
     batch
 }
 
-fn published(client: &Client) -> Vec<(Vec<ConfirmRun>, Vec<(u16, u64)>)> {
+type Published = (Vec<ConfirmRun>, Vec<(u16, u64)>);
+
+fn published(client: &Client) -> Vec<Published> {
     client
         .read()
         .into_iter()
