@@ -1,4 +1,29 @@
-//! The management API.
+//! The management API: RabbitMQ's paths, answers and status codes under `/api`.
+//!
+//! ```text
+//!   socket ─▶ gate: path, method, login, tag, vhost, body ─▶ a resource's function ─▶ Reply ─▶ log
+//!                     └── routes: one table of what there is and who may ──┘
+//! ```
+//!
+//! What a request sees is copied out of the broker in small pieces; no lock is held while an
+//! answer is written. What a request changes is answered when the log has it on disk.
+
+mod bindings;
+mod body;
+mod call;
+mod connections;
+mod exchanges;
+mod gate;
+mod json;
+mod overview;
+mod path;
+mod permissions;
+mod queues;
+mod reply;
+mod routes;
+mod users;
+mod vhosts;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,8 +32,12 @@ use std::sync::Arc;
 use axum::Router;
 use broker_core::broker::Broker;
 use broker_core::time::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+
+/// Requests that are carried out at the same time; others wait for their turn.
+const REQUESTS_MAX: usize = 16;
 
 /// What the API says of the node.
 #[derive(Clone, Debug)]
@@ -27,17 +56,29 @@ pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) clock: Clock,
     pub(crate) facts: Facts,
+    turns: Semaphore,
 }
 
 impl Api {
     pub(crate) fn new(broker: Arc<Broker>, clock: Clock, facts: Facts) -> Arc<Api> {
-        Arc::new(Api { broker, clock, facts })
+        let turns = Semaphore::new(REQUESTS_MAX);
+        Arc::new(Api {
+            broker,
+            clock,
+            facts,
+            turns,
+        })
+    }
+
+    /// The time now.
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 }
 
 /// All routes.
-pub(crate) fn router(_api: Arc<Api>) -> Router {
-    Router::new()
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    Router::new().fallback(gate::serve).with_state(api)
 }
 
 /// Why a definitions file was not imported.
