@@ -153,12 +153,21 @@ fn list(items: impl Iterator<Item = impl fmt::Display>, f: &mut fmt::Formatter<'
 
 /// `<<"text">>` if all of it can be printed, else `<<1,2,3>>`.
 fn binary(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let is_printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
     match str::from_utf8(bytes) {
         Ok("") => f.write_str("<<>>"),
-        Ok(text) if !text.chars().any(char::is_control) => {
-            let utf8 = if text.is_ascii() { "" } else { "/utf8" };
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-            write!(f, "<<\"{text}\"{utf8}>>")
+        Ok(text) if text.chars().all(is_printable) => {
+            f.write_str("<<\"")?;
+            for c in text.chars() {
+                match c {
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    '"' | '\\' => write!(f, "\\{c}")?,
+                    c => write!(f, "{c}")?,
+                }
+            }
+            f.write_str(if text.is_ascii() { "\">>" } else { "\"/utf8>>" })
         }
         _ => {
             let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();

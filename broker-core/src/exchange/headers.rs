@@ -10,9 +10,10 @@
 mod tests;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use amqp_codec::{FieldTable, FieldValue};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::seen::Seen;
 use super::slab::Slab;
@@ -133,14 +134,12 @@ impl Headers {
             return 0;
         };
         let held = Held::new(headers);
-        let held: FxHashSet<&[u8]> = held.conditions().collect();
         let mut seen = Seen::default();
         let mut looked_at = 0;
-        for &number in held
+        let candidates = held
             .iter()
-            .filter_map(|&condition| self.index.get(condition))
-            .flatten()
-        {
+            .filter_map(|condition| self.index.get(condition));
+        for &number in candidates.flatten() {
             if !seen.insert(number) {
                 continue;
             }
@@ -183,49 +182,57 @@ impl Rule {
         }
     }
 
-    fn holds(&self, held: &FxHashSet<&[u8]>) -> bool {
+    fn holds(&self, held: &Held) -> bool {
         match self.mode {
             Mode::All => self
                 .conditions
                 .iter()
-                .all(|condition| held.contains(&**condition)),
+                .all(|condition| held.contains(condition)),
             // It was found by one of its conditions.
             Mode::Any => true,
         }
     }
 }
 
-/// What a message fulfils: for each header that it is there, and that it has its value.
+/// What a message fulfils: for each header that it is there, and that it has its value. Sorted,
+/// not hashed: a publisher may choose its headers so that hashes collide.
 struct Held {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    conditions: Vec<Range<usize>>,
 }
 
 impl Held {
     fn new(headers: &FieldTable) -> Held {
-        let mut held = Held {
-            bytes: Vec::new(),
-            ends: Vec::with_capacity(2 * headers.len()),
-        };
-        let mut names = FxHashSet::default();
-        for (name, value) in headers.iter() {
-            // Of two headers with one name the first counts.
-            if names.insert(name.as_str()) {
-                push_name(&mut held.bytes, name);
-                held.ends.push(held.bytes.len());
-                push_name(&mut held.bytes, name);
-                terms::put_canonical(value, &mut held.bytes);
-                held.ends.push(held.bytes.len());
-            }
+        let mut entries: Vec<_> = headers.iter().collect();
+        // Stable: of two headers with one name the first counts.
+        entries.sort_by_key(|(name, _)| *name);
+        entries.dedup_by_key(|(name, _)| *name);
+        let mut bytes = Vec::new();
+        let mut conditions = Vec::with_capacity(2 * entries.len());
+        for (name, value) in entries {
+            let start = bytes.len();
+            push_name(&mut bytes, name);
+            conditions.push(start..bytes.len());
+            let start = bytes.len();
+            push_name(&mut bytes, name);
+            terms::put_canonical(value, &mut bytes);
+            conditions.push(start..bytes.len());
         }
-        held
+        conditions.sort_unstable_by(|a, b| bytes[a.clone()].cmp(&bytes[b.clone()]));
+        Held { bytes, conditions }
     }
 
-    fn conditions(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(start, &end)| &self.bytes[start..end])
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.conditions
+            .iter()
+            .map(|range| &self.bytes[range.clone()])
+    }
+
+    fn contains(&self, condition: &[u8]) -> bool {
+        let found = self
+            .conditions
+            .binary_search_by(|range| self.bytes[range.clone()].cmp(condition));
+        found.is_ok()
     }
 }
 

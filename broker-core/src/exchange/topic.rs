@@ -107,12 +107,13 @@ impl Topic {
         for word in key.split('.') {
             let word = self.words.get(word).map(|word| word.number);
             let plain = std::mem::take(&mut state.plain);
-            steps += plain.len() + state.hashes.len();
+            // Hash nodes that this word enters are left by the next one.
+            let hashes = state.hashes.len();
+            steps += plain.len() + hashes;
             for node in plain {
                 self.step(node, word, &mut state);
             }
-            // Nodes that the loop adds were entered by this word: they wait for the next one.
-            for place in 0..state.hashes.len() {
+            for place in 0..hashes {
                 self.step(state.hashes[place], word, &mut state);
             }
             if state.plain.is_empty() && state.hashes.is_empty() {

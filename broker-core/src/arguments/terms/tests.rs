@@ -1,1 +1,50 @@
+//! Values as texts show them.
 
+use amqp_codec::ShortString;
+
+use super::*;
+
+#[test]
+fn values_are_shown_as_terms() {
+    let table: FieldTable = [(ShortString::clipped("b"), FieldValue::Bool(true))]
+        .into_iter()
+        .collect();
+    let list = FieldValue::Array(vec![1.into(), "a".into(), FieldValue::Table(table)]);
+    for (value, expected) in [
+        (FieldValue::I8(-5), "-5"),
+        (FieldValue::LongLong(1 << 40), "1099511627776"),
+        (FieldValue::Bool(false), "false"),
+        (FieldValue::F64(1.5), "1.5"),
+        (FieldValue::F32(2.0), "2.0"),
+        (
+            FieldValue::Decimal {
+                scale: 2,
+                value: 314,
+            },
+            "{2,314}",
+        ),
+        (FieldValue::Timestamp(7), "7"),
+        (FieldValue::Void, "undefined"),
+        ("some".into(), "<<\"some\">>"),
+        ("".into(), "<<>>"),
+        ("a\"b\\".into(), "<<\"a\\\"b\\\\\">>"),
+        ("a\nb".into(), "<<\"a\\nb\">>"),
+        ("ü".into(), "<<\"ü\"/utf8>>"),
+        (FieldValue::Bytes(vec![1, 200]), "<<1,200>>"),
+        (
+            list,
+            "[{signedint,1},{longstr,<<\"a\">>},{table,[{<<\"b\">>,bool,true}]}]",
+        ),
+    ] {
+        assert_eq!(Term(&value).to_string(), expected, "{value:?}");
+    }
+}
+
+#[test]
+fn equality_does_not_look_at_widths() {
+    assert!(equal(&FieldValue::I8(5), &FieldValue::I64(5)));
+    assert!(equal(&"a".into(), &FieldValue::Bytes(b"a".to_vec())));
+    assert!(!equal(&5.into(), &"5".into()));
+    assert!(!equal(&1.into(), &FieldValue::Bool(true)));
+    assert!(!equal(&FieldValue::Void, &0.into()));
+}
