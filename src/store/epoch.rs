@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::logdir::{LogDir, file_path};
+use super::logdir::{Horizon, LogDir, file_path};
 use super::node::{NodeFile, NodeState};
 use super::options::StoreOptions;
 use super::recover::remove_if_there;
@@ -33,7 +33,10 @@ impl Epoch {
             disk,
             log_dir: log.path.clone(),
             identity: node.identity,
-            epoch: node.state.epoch.max(log.last_epoch()) + 1,
+            horizon: Horizon {
+                epoch: node.state.epoch.max(log.last_epoch()) + 1,
+                last,
+            },
             file_bytes: options.log_file_bytes,
         };
         let written = log.last_written().map_or(1, |number| number + 1);
@@ -53,7 +56,7 @@ impl Epoch {
         }
         let first_file = active.as_ref().map_or(0, |active| active.number);
         node.write(NodeState {
-            epoch: site.epoch,
+            epoch: site.horizon.epoch,
             first_file,
             last,
             clean: false,

@@ -111,9 +111,26 @@ impl LogFile {
     }
 }
 
+/// What the newest run began after. A record of an earlier run behind it was never recovered, and
+/// its LSN belongs to another record since: it is not to come back. Without syncs a power loss
+/// can leave such records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Horizon {
+    pub(super) epoch: u64,
+    pub(super) last: Lsn,
+}
+
+impl Horizon {
+    /// Whether records of `epoch` up to `last` are not all part of the log.
+    pub(super) fn abandons(&self, epoch: u64, last: Lsn) -> bool {
+        epoch < self.epoch && last > self.last
+    }
+}
+
 /// The files of the log in the order of their numbers.
 pub(super) struct LogDir {
     pub(super) path: PathBuf,
+    pub(super) horizon: Horizon,
     pub(super) files: Vec<LogFile>,
 }
 
@@ -123,6 +140,7 @@ impl LogDir {
         disk: &dyn Disk,
         path: &Path,
         identity: &Identity,
+        horizon: Horizon,
     ) -> Result<LogDir, StoreError> {
         let names = match disk.list(path) {
             Ok(names) => names,
@@ -133,11 +151,15 @@ impl LogDir {
         for number in names.iter().filter_map(|name| parse_name(name)) {
             let mut file = LogFile::open(disk, file_path(path, number), number)?;
             file.read_header(identity)?;
+            file.header = file
+                .header
+                .filter(|header| !horizon.abandons(header.epoch, header.first));
             files.push(file);
         }
         files.sort_by_key(|file| file.number);
         Ok(LogDir {
             path: path.to_path_buf(),
+            horizon,
             files,
         })
     }
@@ -168,17 +190,27 @@ impl LogDir {
             .rposition(|file| file.header.is_some_and(|header| header.first <= lsn))
     }
 
-    /// Whether the log holds everything from record `lsn` on, as far as file headers tell.
+    /// Whether the log holds everything promised from record `lsn` on, as far as headers tell.
     pub(super) fn reaches_back_to(&self, lsn: Lsn) -> bool {
-        self.last_written().is_none() || self.start_for(lsn).is_some()
+        self.start_for(lsn).is_some() || !self.proves(lsn)
+    }
+
+    /// Whether any file was begun when record `lsn` was already known to be on the device. If
+    /// none was, the record may never have got there although a later file did.
+    fn proves(&self, lsn: Lsn) -> bool {
+        self.files
+            .iter()
+            .filter_map(|file| file.header)
+            .any(|header| header.synced >= lsn)
     }
 
     /// The files a replay from record `lsn` has to read, which must have no gap in their numbers.
     pub(super) fn files_from(&self, lsn: Lsn) -> Result<&[LogFile], StoreError> {
-        let Some(last) = self.last_written() else {
-            return Ok(&[]);
-        };
+        let last = self.last_written().unwrap_or(0);
         let Some(start) = self.start_for(lsn) else {
+            if !self.proves(lsn) {
+                return Ok(&[]);
+            }
             let first = self.files.first().map_or(1, |file| file.number);
             return Err(self.missing(first.saturating_sub(1)));
         };

@@ -232,28 +232,31 @@ impl Running {
         core.stop();
         core.requests.stop();
         let upkeep = threads::join(self.upkeep).flatten();
-        if let Some(failure) = core.failed() {
-            return Err(StoreError::Failed(failure));
+        match (core.failed(), upkeep) {
+            (Some(failure), _) => Err(StoreError::Failed(failure)),
+            (None, Some(upkeep)) => end(core, upkeep, &mut self.node),
+            (None, None) => Err(StoreError::Closed),
         }
-        let Some(mut upkeep) = upkeep else {
-            return Err(StoreError::Closed);
-        };
-        let last = upkeep.finish()?;
-        drop(upkeep);
-        let state = NodeState {
-            last,
-            clean: true,
-            ..self.node.state
-        };
-        let (appended, _bytes) = core.appended();
-        if last < appended {
-            return Err(StoreError::NotWritten {
-                first: last.next(),
-                last: appended,
-            });
-        }
-        self.node.write(state)
     }
+}
+
+/// Ends the run of a store whose log is drained: everything goes into the catalogue, and the node
+/// file says so.
+fn end(core: &Core, mut upkeep: Upkeep, node: &mut NodeFile) -> Result<(), StoreError> {
+    let last = upkeep.finish()?;
+    drop(upkeep);
+    let (appended, _bytes) = core.appended();
+    if last < appended {
+        return Err(StoreError::NotWritten {
+            first: last.next(),
+            last: appended,
+        });
+    }
+    node.write(NodeState {
+        last,
+        clean: true,
+        ..node.state
+    })
 }
 
 /// An opened store whose threads do not run yet.

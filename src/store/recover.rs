@@ -14,7 +14,7 @@ use super::catalogue::{Catalogue, CatalogueError, CatalogueSource};
 use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::epoch::Epoch;
-use super::logdir::{LogDir, LogFile, log_path};
+use super::logdir::{Horizon, LogDir, LogFile, log_path};
 use super::node::{NodeFile, node_path};
 use super::options::StoreOptions;
 use super::record::Change;
@@ -210,7 +210,15 @@ impl<'a> Scene<'a> {
         for path in [leftover, temporary_name(&snapshot_path(&options.dir))] {
             remove_if_there(&*disk, &path)?;
         }
-        let log = LogDir::read(&*disk, &log_dir, &node.identity)?;
+        // A run that was killed may have left names that only the system's cache knows.
+        for dir in [&options.dir, &log_dir] {
+            disk.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
+        }
+        let horizon = Horizon {
+            epoch: node.state.epoch,
+            last: node.state.last,
+        };
+        let log = LogDir::read(&*disk, &log_dir, &node.identity, horizon)?;
         let begun = |file: &LogFile| file.number >= node.state.first_file;
         if !node.state.clean && node.state.first_file > 0 && !log.files.iter().any(begun) {
             return Err(log.missing(node.state.first_file));
@@ -420,6 +428,7 @@ impl<'a> Scene<'a> {
         let range = Range {
             after: mark,
             until: Lsn(u64::MAX),
+            horizon: self.log.horizon,
         };
         let mut found = replay(files, &self.node.identity, range, apply)?;
         // What was read may still be in the system's cache only; from now on it counts.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::disk::File;
 use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader, whole_blocks};
 use super::layout::Identity;
-use super::logdir::{FIRST_GROUP_AT, LogFile};
+use super::logdir::{FIRST_GROUP_AT, Horizon, LogFile};
 use super::record::{Change, FLAG_SKIPPABLE, KIND_CHANGES, Record, Records, Step, decode_changes};
 use super::{Lsn, StoreError};
 
@@ -62,6 +62,8 @@ pub(super) struct Range {
     pub(super) after: Lsn,
     /// Nothing behind this record is read.
     pub(super) until: Lsn,
+    /// Behind this nothing of earlier runs counts.
+    pub(super) horizon: Horizon,
 }
 
 /// Reads `files` and hands every change in `range` to `apply`, in order.
@@ -101,11 +103,11 @@ struct Reader<'a> {
 enum Behind {
     /// A file that begins with the expected record.
     Successor(usize),
-    /// A group of the same file that proves that something before it was lost.
+    /// A group of the same file that the log goes on with.
     Group(GroupHeader),
-    /// A file that proves the same.
+    /// A file that the log goes on with.
     File(usize),
-    /// Nothing that proves anything.
+    /// Nothing the log could go on with.
     Nothing,
 }
 
@@ -126,6 +128,30 @@ struct Group {
     damaged: Vec<(u64, Lsn, u64)>,
     /// A whole record that this version must not pass over.
     refused: Option<StoreError>,
+}
+
+impl Group {
+    fn new(header: GroupHeader) -> Group {
+        Group {
+            header,
+            changes: Vec::new(),
+            records: 0,
+            damaged: Vec::new(),
+            refused: None,
+        }
+    }
+
+    fn take(&mut self, record: Result<Vec<Change>, StoreError>) {
+        match record {
+            Ok(changes) => {
+                self.records += 1;
+                self.changes.extend(changes);
+            }
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -222,11 +248,19 @@ impl Reader<'_> {
         if let Some(group) = self.later_group(&files[index], scan_from)? {
             return Ok(Behind::Group(group));
         }
-        let proof = later().find(|(_, header)| header.synced >= expected);
+        let proof = later().find(|(_, header)| self.goes_on_with(header.first, header.synced));
         Ok(proof.map_or(Behind::Nothing, |(next, _)| Behind::File(next)))
     }
 
-    /// The first group from `at` on that was written after the expected record was on the device.
+    /// Whether the log goes on with what begins at `first`, although the record before it is not
+    /// there: nothing is missing that is not known already, or the first record that is missing
+    /// was on the device when this was written, so it is damaged and not merely unfinished.
+    fn goes_on_with(&self, first: Lsn, synced: Lsn) -> bool {
+        let needed = self.expected.max(self.range.after.next());
+        first <= needed || synced >= needed
+    }
+
+    /// The first group from `at` on that the log goes on with.
     fn later_group(
         &mut self,
         file: &LogFile,
@@ -237,7 +271,10 @@ impl Reader<'_> {
         };
         while at < file.bytes {
             match self.header_at(file, &header, at)? {
-                Some(group) if group.first > self.expected && group.synced >= self.expected => {
+                Some(group)
+                    if group.first > self.expected
+                        && self.goes_on_with(group.first, group.synced) =>
+                {
                     return Ok(Some(group));
                 }
                 _ => at += BLOCK_BYTES as u64,
@@ -253,12 +290,13 @@ impl Reader<'_> {
         header: &LogHeader,
         at: u64,
     ) -> Result<Option<GroupHeader>, StoreError> {
-        let identity = self.identity;
+        let (identity, horizon) = (self.identity, self.range.horizon);
         let group = GroupHeader::decode(identity, self.slice(file, at, GROUP_HEADER_BYTES)?);
         Ok(group.filter(|group| {
             group.epoch == header.epoch
                 && group.number == file.number
                 && group.offset == at
+                && !horizon.abandons(group.epoch, group.next().before())
                 && group.end() <= file.bytes.next_multiple_of(BLOCK_BYTES as u64)
         }))
     }
@@ -268,31 +306,26 @@ impl Reader<'_> {
         let seed = self.identity.seed(header.epoch, header.number);
         let records_at = header.offset + GROUP_HEADER_BYTES as u64;
         let bytes = self.slice(file, records_at, header.records_bytes as usize)?;
-        let mut group = Group {
-            header,
-            changes: Vec::new(),
-            records: 0,
-            damaged: Vec::new(),
-            refused: None,
-        };
-        let mut lsn = header.first;
-        for step in Records::new(bytes, seed) {
+        let mut steps: Vec<_> = Records::new(bytes, seed).collect();
+        let is_damaged = |step: &Step<'_>| matches!(step, Step::Damaged(_));
+        let mut group = Group::new(header);
+        if steps.len() != header.records as usize {
+            // A length is damaged: behind it nobody knows which record is which.
+            let known = steps.iter().position(is_damaged).unwrap_or(steps.len());
+            steps.truncate(known.min(header.records as usize));
+            let (first, lost) = (steps.len() as u64, header.next().0 - header.first.0);
+            group
+                .damaged
+                .push((header.offset, Lsn(header.first.0 + first), lost - first));
+        }
+        for (step, lsn) in steps.into_iter().zip(header.first.0..) {
             match step {
-                Step::Whole(record) if wanted.contains(&lsn) => {
-                    group.records += 1;
-                    match decode(file, records_at, &record) {
-                        Ok(changes) => group.changes.extend(changes),
-                        Err(error) => group.refused = group.refused.or(Some(error)),
-                    }
+                Step::Whole(record) if wanted.contains(&Lsn(lsn)) => {
+                    group.take(decode(file, records_at, &record));
                 }
                 Step::Whole(_) => {}
-                Step::Damaged(at) => group.damaged.push((records_at + at as u64, lsn, 1)),
+                Step::Damaged(at) => group.damaged.push((records_at + at as u64, Lsn(lsn), 1)),
             }
-            lsn = lsn.next();
-        }
-        if lsn != header.next() {
-            let lost = header.next().0.saturating_sub(lsn.0);
-            group.damaged.push((header.offset, lsn, lost));
         }
         Ok(group)
     }
@@ -313,8 +346,9 @@ impl Reader<'_> {
 
     /// Reports damage that cost `records` records from `first` on, unless all are known already.
     fn report(&mut self, file: &LogFile, offset: u64, first: Lsn, records: u64) {
-        let end = Lsn(first.0.saturating_add(records));
-        if records > 0 && end <= self.range.after.next() {
+        let end = first.0.saturating_add(records);
+        let first = first.max(self.range.after.next());
+        if records > 0 && end <= first.0 {
             return;
         }
         self.found.damaged_places += 1;
@@ -323,6 +357,7 @@ impl Reader<'_> {
                 path: file.path.clone(),
                 offset,
             };
+            let records = end.saturating_sub(first.0);
             self.found.damage.push(Damage {
                 place,
                 first,

@@ -225,10 +225,11 @@ impl Upkeep {
             );
             mark = snapshot.mark;
         }
-        let log = LogDir::read(disk, &self.site.log_dir, identity)?;
+        let log = LogDir::read(disk, &self.site.log_dir, identity, self.site.horizon)?;
         let range = Range {
             after: mark,
             until: upto,
+            horizon: self.site.horizon,
         };
         replay(
             log.files_from(mark.next())?,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::disk::{Disk, File};
 use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader, whole_blocks};
 use super::layout::Identity;
-use super::logdir::{FIRST_GROUP_AT, file_path};
+use super::logdir::{FIRST_GROUP_AT, Horizon, file_path};
 use super::pending::OpenGroup;
 use super::{Lsn, StoreError};
 
@@ -60,7 +60,8 @@ pub(super) struct LogSite {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) log_dir: PathBuf,
     pub(super) identity: Identity,
-    pub(super) epoch: u64,
+    /// The epoch, and the record it began after.
+    pub(super) horizon: Horizon,
     pub(super) file_bytes: u64,
 }
 
@@ -205,7 +206,7 @@ impl Active {
             self.file.pwrite(&group.bytes, self.at)?;
         } else {
             let header = LogHeader {
-                epoch: site.epoch,
+                epoch: site.horizon.epoch,
                 number: self.number,
                 first: group.first,
                 synced,
@@ -223,7 +224,7 @@ impl Active {
 
 fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced: Lsn) {
     let header = GroupHeader {
-        epoch: site.epoch,
+        epoch: site.horizon.epoch,
         number,
         offset,
         first: group.first,

@@ -87,6 +87,11 @@ impl SimCatalogue {
         };
     }
 
+    /// The record up to which it holds the map.
+    pub fn mark(&self) -> Option<Lsn> {
+        self.model.lock().now.mark
+    }
+
     /// How often it was set aside.
     pub fn times_set_aside(&self) -> u32 {
         self.model.lock().set_aside
@@ -136,7 +141,7 @@ impl CatalogueSource for SimCatalogue {
 
 impl Catalogue for SimCatalogue {
     fn mark(&self) -> Option<Lsn> {
-        self.model.lock().now.mark
+        SimCatalogue::mark(self)
     }
 
     fn scan(&self, visit: Visit<'_>) -> Result<(), CatalogueError> {
