@@ -19,7 +19,7 @@ const (
 // A scenario ends by returning, or by a panic that says what does not hold.
 type scenario struct {
 	name string
-	run  func(s *session)
+	run  func(c *client)
 }
 
 var named atomic.Int64
@@ -56,9 +56,9 @@ func runOne(scenario scenario, left time.Duration) string {
 				outcome <- fmt.Sprint(reason)
 			}
 		}()
-		s := &session{}
-		scenario.run(s)
-		s.close()
+		c := &client{}
+		scenario.run(c)
+		c.close()
 		outcome <- ""
 	}()
 	select {

@@ -11,8 +11,8 @@ import (
 
 const idleMilliseconds = "4000"
 
-func lockedQueue(s *session) {
-	owner, other := s.channel(), s.connection()
+func lockedQueue(c *client) {
+	owner, other := c.channel(), c.connection()
 	queue := exclusiveQueue(owner, nil)
 	text := fmt.Sprintf(
 		"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '%s'", queue)
@@ -24,8 +24,8 @@ func lockedQueue(s *session) {
 	equal(drain(owner, queue), []string{"still mine"}, "the owner's queue")
 }
 
-func errorClosesChannel(s *session) {
-	connection := s.connection()
+func errorClosesChannel(c *client) {
+	connection := c.connection()
 	failing, steady := openChannel(connection), openChannel(connection)
 	closed := failing.NotifyClose(make(chan *amqp.Error, 1))
 	missing := nameFor("missing")
@@ -42,8 +42,8 @@ func errorClosesChannel(s *session) {
 	publish(steady, queue, "still")
 }
 
-func errorClosesConnection(s *session) {
-	connection := s.connection()
+func errorClosesConnection(c *client) {
+	connection := c.connection()
 	closed := connection.NotifyClose(make(chan *amqp.Error, 1))
 	err := openChannel(connection).Qos(0, 10, false)
 	closedWith(err, 540, "NOT_IMPLEMENTED - prefetch_size!=0")
@@ -51,8 +51,8 @@ func errorClosesConnection(s *session) {
 	equal(connection.IsClosed(), true, "the connection is closed")
 }
 
-func manyChannels(s *session) {
-	connection := s.connection()
+func manyChannels(c *client) {
+	connection := c.connection()
 	channels, queues := [200]*amqp.Channel{}, [200]string{}
 	for i := range channels {
 		channels[i] = openChannel(connection)
@@ -66,10 +66,10 @@ func manyChannels(s *session) {
 	}
 }
 
-func reconnect(s *session) {
+func reconnect(c *client) {
 	name := nameFor("again")
 	for i := 0; i < 5; i++ {
-		connection := s.connection()
+		connection := c.connection()
 		channel := openChannel(connection)
 		queue := must(channel.QueueDeclare(name, false, false, true, false, nil))
 		equal(queue.Messages, 0, "messages of the new queue")
@@ -79,8 +79,8 @@ func reconnect(s *session) {
 }
 
 // heartbeat waits for a message that expires later: nothing else moves on the connection.
-func heartbeat(s *session) {
-	connection := must(s.connect(func(_ *amqp.URI, config *amqp.Config) {
+func heartbeat(c *client) {
+	connection := must(c.connect(func(_ *amqp.URI, config *amqp.Config) {
 		config.Heartbeat = time.Second
 	}))
 	equal(connection.Config.Heartbeat, time.Second, "the negotiated interval")
@@ -98,14 +98,14 @@ func heartbeat(s *session) {
 
 // wrongPassword: this client does not announce authentication_failure_close, so the broker ends
 // the connection without a frame, and the library says what that must mean.
-func wrongPassword(s *session) {
-	_, err := s.connect(func(uri *amqp.URI, _ *amqp.Config) { uri.Password = "wrong" })
+func wrongPassword(c *client) {
+	_, err := c.connect(func(uri *amqp.URI, _ *amqp.Config) { uri.Password = "wrong" })
 	equal(err, error(amqp.ErrCredentials), "the refusal")
 }
 
-func unknownVhost(s *session) {
+func unknownVhost(c *client) {
 	name := nameFor("vhost")
-	_, err := s.connect(func(uri *amqp.URI, _ *amqp.Config) { uri.Vhost = name })
+	_, err := c.connect(func(uri *amqp.URI, _ *amqp.Config) { uri.Vhost = name })
 	closedWith(err, 530, fmt.Sprintf("NOT_ALLOWED - vhost %s not found", name))
 }
 

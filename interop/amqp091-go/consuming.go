@@ -25,8 +25,8 @@ func numbers(count int) []string {
 	return texts
 }
 
-func consumeOrder(s *session) {
-	channel := s.channel()
+func consumeOrder(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	publish(channel, queue, numbers(10)...)
 	for i, delivery := range take(consume(channel, queue, "mine"), 10) {
@@ -46,8 +46,8 @@ func settledCount(channel *amqp.Channel, queue, tag string) int {
 	return ready(channel, queue)
 }
 
-func requeue(s *session) {
-	connection := s.connection()
+func requeue(c *client) {
+	connection := c.connection()
 	channel := openChannel(connection)
 	queue := exclusiveQueue(channel, nil)
 	publish(channel, queue, "a", "b")
@@ -65,8 +65,8 @@ func requeue(s *session) {
 	equal(seen(back), "b true", "after its channel closed")
 }
 
-func ackMultiple(s *session) {
-	channel := s.channel()
+func ackMultiple(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	publish(channel, queue, numbers(7)...)
 	taken := take(consume(channel, queue, "mine"), 7)
@@ -77,8 +77,8 @@ func ackMultiple(s *session) {
 	equal(drain(channel, queue), []string{"6"}, "the unsettled message")
 }
 
-func reject(s *session) {
-	channel := s.channel()
+func reject(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	publish(channel, queue, "gone", "back")
 	deliveries := consume(channel, queue, "mine")
@@ -91,8 +91,8 @@ func reject(s *session) {
 	equal(settledCount(channel, queue, "mine"), 0, "left")
 }
 
-func prefetch(s *session) {
-	channel := s.channel()
+func prefetch(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	publish(channel, queue, numbers(10)...)
 	check(channel.Qos(3, 0, false))
@@ -109,8 +109,8 @@ func prefetch(s *session) {
 	equal(len(deliveries), 0, "deliveries beyond the prefetch count")
 }
 
-func get(s *session) {
-	channel := s.channel()
+func get(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	sent := amqp.Publishing{
 		MessageId: "m", ContentType: "text/plain", Priority: 3, CorrelationId: "c", Type: "t",
@@ -139,8 +139,8 @@ func get(s *session) {
 	equal(found, false, "a third message is found")
 }
 
-func ttlDeadLetter(s *session) {
-	channel := s.channel()
+func ttlDeadLetter(c *client) {
+	channel := c.channel()
 	target, exchange := exclusiveQueue(channel, nil), autoDeleteExchange(channel, "direct", nil)
 	check(channel.QueueBind(target, "dead", exchange, false, nil))
 	source := exclusiveQueue(channel, amqp.Table{
@@ -162,8 +162,8 @@ func ttlDeadLetter(s *session) {
 	singleDeath(one(deliveries).Headers, source, "rejected", "", source)
 }
 
-func directReplyTo(s *session) {
-	asking, answering := s.channel(), s.channel()
+func directReplyTo(c *client) {
+	asking, answering := c.channel(), c.channel()
 	requests := sharedQueue(answering)
 	server := consumeNoAck(answering, requests)
 	answers := consumeNoAck(asking, "amq.rabbitmq.reply-to")
@@ -179,8 +179,8 @@ func directReplyTo(s *session) {
 	must(answering.QueueDelete(requests, false, false, false))
 }
 
-func consumerCancelNotify(s *session) {
-	channel, other := s.channel(), s.channel()
+func consumerCancelNotify(c *client) {
+	channel, other := c.channel(), c.channel()
 	queue := sharedQueue(channel)
 	cancelled := channel.NotifyCancel(make(chan string, 1))
 	deliveries := consume(channel, queue, "mine")

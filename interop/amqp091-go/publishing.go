@@ -12,8 +12,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-func confirm(s *session) {
-	channel := s.channel()
+func confirm(c *client) {
+	channel := c.channel()
 	queue := sharedQueue(channel)
 	confirms := make([]*amqp.DeferredConfirmation, 200)
 	expected := make([]string, len(confirms))
@@ -29,8 +29,8 @@ func confirm(s *session) {
 	must(channel.QueueDelete(queue, false, false, false))
 }
 
-func confirmNack(s *session) {
-	channel := s.channel()
+func confirmNack(c *client) {
+	channel := c.channel()
 	arguments := amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"}
 	queue := exclusiveQueue(channel, arguments)
 	publish(channel, queue, "fits")
@@ -41,8 +41,8 @@ func confirmNack(s *session) {
 
 // returnBeforeConfirm relies on the library handing out returns and confirms in their order: the
 // return is in its buffer when the confirm is seen.
-func returnBeforeConfirm(s *session) {
-	channel := s.channel()
+func returnBeforeConfirm(c *client) {
+	channel := c.channel()
 	returns := channel.NotifyReturn(make(chan amqp.Return, 1))
 	message := amqp.Publishing{
 		Body: []byte("back"), MessageId: "m1", Headers: amqp.Table{"n": int32(1)},
@@ -59,8 +59,8 @@ func returnBeforeConfirm(s *session) {
 	equal(len(returns), 0, "routable messages returned")
 }
 
-func txCommit(s *session) {
-	channel := must(s.connection().Channel())
+func txCommit(c *client) {
+	channel := must(c.connection().Channel())
 	queue := exclusiveQueue(channel, nil)
 	check(channel.Tx())
 	publish(channel, queue, "1", "2")
@@ -75,8 +75,8 @@ func txCommit(s *session) {
 	equal(drain(channel, queue), []string{"2"}, "left after a committed ack")
 }
 
-func txRollback(s *session) {
-	connection := s.connection()
+func txRollback(c *client) {
+	connection := c.connection()
 	channel := must(connection.Channel())
 	queue := exclusiveQueue(channel, nil)
 	check(channel.Tx())
@@ -93,8 +93,8 @@ func txRollback(s *session) {
 	equal(seen(back), "kept true", "the message whose ack was undone")
 }
 
-func priorityOrder(s *session) {
-	channel := s.channel()
+func priorityOrder(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, amqp.Table{"x-max-priority": 10})
 	expected := make([]string, len(priorities))
 	for number, priority := range priorities {
@@ -106,8 +106,8 @@ func priorityOrder(s *session) {
 	equal(drain(channel, queue), expected, "order by priority")
 }
 
-func largeMessage(s *session) {
-	connection := s.connection()
+func largeMessage(c *client) {
+	connection := c.connection()
 	channel := openChannel(connection)
 	queue := exclusiveQueue(channel, nil)
 	edge := connection.Config.FrameSize - frameOverhead
@@ -121,8 +121,8 @@ func largeMessage(s *session) {
 	}
 }
 
-func emptyMessage(s *session) {
-	channel := s.channel()
+func emptyMessage(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	message := amqp.Publishing{MessageId: "empty", ContentType: "text/plain"}
 	publishMessage(channel, queue, message)
@@ -133,8 +133,8 @@ func emptyMessage(s *session) {
 	equal(string(taken[1].Body), "next", "the message after it")
 }
 
-func headerTables(s *session) {
-	channel := s.channel()
+func headerTables(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	publishMessage(channel, queue, amqp.Publishing{Headers: headers})
 	back := one(consumeNoAck(channel, queue)).Headers

@@ -10,8 +10,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-func exchangeTypes(s *session) {
-	channel := s.channel()
+func exchangeTypes(c *client) {
+	channel := c.channel()
 	for _, route := range routes {
 		exchange := autoDeleteExchange(channel, route.kind, nil)
 		queues := [2]string{exclusiveQueue(channel, nil), exclusiveQueue(channel, nil)}
@@ -30,8 +30,8 @@ func exchangeTypes(s *session) {
 	}
 }
 
-func exchangeBind(s *session) {
-	channel := s.channel()
+func exchangeBind(c *client) {
+	channel := c.channel()
 	source := autoDeleteExchange(channel, "topic", nil)
 	target := autoDeleteExchange(channel, "fanout", nil)
 	queue := exclusiveQueue(channel, nil)
@@ -45,8 +45,8 @@ func exchangeBind(s *session) {
 	equal(drain(channel, queue), []string{}, "after exchange.unbind")
 }
 
-func alternateExchange(s *session) {
-	channel := s.channel()
+func alternateExchange(c *client) {
+	channel := c.channel()
 	alternate := autoDeleteExchange(channel, "fanout", nil)
 	arguments := amqp.Table{"alternate-exchange": alternate}
 	exchange := autoDeleteExchange(channel, "direct", arguments)
@@ -61,8 +61,8 @@ func alternateExchange(s *session) {
 	equal(len(returns), 0, "returned messages")
 }
 
-func passive(s *session) {
-	channel := s.channel()
+func passive(c *client) {
+	channel := c.channel()
 	queue := exclusiveQueue(channel, nil)
 	publish(channel, queue, "1", "2", "3")
 	found := must(look(channel, queue))
@@ -71,12 +71,12 @@ func passive(s *session) {
 	missing := nameFor("missing")
 	_, err := look(channel, missing)
 	closedWith(err, 404, fmt.Sprintf("NOT_FOUND - no queue '%s' in vhost '/'", missing))
-	err = s.channel().ExchangeDeclarePassive(missing, "direct", false, false, false, false, nil)
+	err = c.channel().ExchangeDeclarePassive(missing, "direct", false, false, false, false, nil)
 	closedWith(err, 404, fmt.Sprintf("NOT_FOUND - no exchange '%s' in vhost '/'", missing))
 }
 
-func serverNamed(s *session) {
-	channel := s.channel()
+func serverNamed(c *client) {
+	channel := c.channel()
 	names := [2]string{}
 	for i := range names {
 		names[i] = must(channel.QueueDeclare("", false, false, true, false, nil)).Name
@@ -88,8 +88,8 @@ func serverNamed(s *session) {
 	equal(drain(channel, names[1]), []string{}, "the second queue")
 }
 
-func deleteConditions(s *session) {
-	connection := s.connection()
+func deleteConditions(c *client) {
+	connection := c.connection()
 	channel := openChannel(connection)
 	queue := exclusiveQueue(channel, nil)
 	consume(channel, queue, "")
@@ -108,8 +108,8 @@ func deleteConditions(s *session) {
 	equal(must(channel.QueueDelete(queue, false, false, false)), 0, "deleted once more")
 }
 
-func redeclareMismatch(s *session) {
-	connection := s.connection()
+func redeclareMismatch(c *client) {
+	connection := c.connection()
 	channel := openChannel(connection)
 	queue, exchange := nameFor("queue"), nameFor("exchange")
 	declare := func(ttl int) error {

@@ -4,7 +4,7 @@ import { run } from './src/board.mjs';
 import connections from './src/connections.mjs';
 import consuming from './src/consuming.mjs';
 import publishing from './src/publishing.mjs';
-import { Session } from './src/session.mjs';
+import { Client } from './src/client.mjs';
 import topology from './src/topology.mjs';
 
 const CANNOT = [
@@ -13,7 +13,7 @@ const CANNOT = [
 ];
 
 await run([...topology, ...publishing, ...consuming, ...connections], CANNOT, async (scenario) => {
-  const session = new Session();
-  await scenario(session);
-  await session.close();
+  const client = new Client();
+  await scenario(client);
+  await client.close();
 });

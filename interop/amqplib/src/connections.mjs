@@ -4,14 +4,14 @@ import { once } from 'node:events';
 
 import { nameFor } from './board.mjs';
 import { contains, equal, WRONG_PASSWORD_TEXT } from './facts.mjs';
-import { closesChannel, consume, drain, openChannel, publish } from './session.mjs';
+import { closesChannel, consume, drain, openChannel, publish } from './client.mjs';
 
 const IDLE_MS = '4000';
 
-async function exclusiveQueue(s) {
-  const owner = await s.channel();
-  const other = await s.connect();
-  const queue = await s.queue(owner);
+async function exclusiveQueue(c) {
+  const owner = await c.channel();
+  const other = await c.connect();
+  const queue = await c.queue(owner);
   const locked = `RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '${queue}'`;
   let channel = await openChannel(other);
   await closesChannel(channel, 405, [locked], channel.checkQueue(queue));
@@ -21,15 +21,15 @@ async function exclusiveQueue(s) {
   equal(await drain(owner, queue), ['still mine'], "the owner's queue");
 }
 
-async function errorClosesChannel(s) {
-  const connection = await s.connect();
+async function errorClosesChannel(c) {
+  const connection = await c.connect();
   const [failing, steady] = [await openChannel(connection), await openChannel(connection)];
   const missing = nameFor('missing');
   failing.publish(missing, '', Buffer.from('lost'));
   const error = await failing.closing;
   equal(error.code, 404, 'code of channel.close');
   contains(error.message, `NOT_FOUND - no exchange '${missing}' in vhost '/'`);
-  const queue = await s.queue(steady);
+  const queue = await c.queue(steady);
   await publish(steady, queue, ['goes on']);
   equal(await drain(steady, queue), ['goes on'], 'the other channel');
   const again = await openChannel(connection);
@@ -40,10 +40,10 @@ async function errorClosesChannel(s) {
   await publish(steady, queue, ['still']);
 }
 
-async function errorClosesConnection(s) {
-  const connection = await s.connect();
+async function errorClosesConnection(c) {
+  const connection = await c.connect();
   const channel = await openChannel(connection);
-  const queue = await s.queue(channel);
+  const queue = await c.queue(channel);
   const closed = once(connection, 'error');
   await consume(channel, queue, { consumerTag: 'twice' });
   const refused = consume(channel, queue, { consumerTag: 'twice' }).catch((error) => error);
@@ -53,8 +53,8 @@ async function errorClosesConnection(s) {
   equal((await refused) instanceof Error, true, 'the second consume fails');
 }
 
-async function manyChannels(s) {
-  const connection = await s.connect();
+async function manyChannels(c) {
+  const connection = await c.connect();
   const open = async () => {
     const channel = await openChannel(connection);
     const { queue } = await channel.assertQueue('', { exclusive: true });
@@ -68,10 +68,10 @@ async function manyChannels(s) {
   }
 }
 
-async function reconnect(s) {
+async function reconnect(c) {
   const name = nameFor('again');
   for (let i = 0; i < 5; i += 1) {
-    const connection = await s.connect();
+    const connection = await c.connect();
     const channel = await openChannel(connection);
     const declared = await channel.assertQueue(name, { exclusive: true });
     equal(declared.messageCount, 0, 'messages of the new queue');
@@ -81,13 +81,13 @@ async function reconnect(s) {
 }
 
 /** The wait is a message that expires later: nothing else moves on the connection. */
-async function heartbeat(s) {
-  const connection = await s.connect({ heartbeat: 1 });
+async function heartbeat(c) {
+  const connection = await c.connect({ heartbeat: 1 });
   const broken = once(connection, 'error').then(([error]) => Promise.reject(error));
   broken.catch(() => {}); // a failure before the race below is that failure's to report
   const channel = await openChannel(connection);
-  const target = await s.queue(channel);
-  const waiting = await s.queue(channel, {
+  const target = await c.queue(channel);
+  const waiting = await c.queue(channel, {
     'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': target,
   });
   const inbox = await consume(channel, target, { noAck: true });
@@ -96,15 +96,15 @@ async function heartbeat(s) {
   equal(late.content.toString(), 'after the idle time', 'delivered on the idle connection');
 }
 
-async function wrongPassword(s) {
-  const error = await s.connect({ password: 'wrong' }).then(() => null, (refused) => refused);
+async function wrongPassword(c) {
+  const error = await c.connect({ password: 'wrong' }).then(() => null, (refused) => refused);
   if (!error) throw new Error('a wrong password was accepted');
   contains(error.message, '403', WRONG_PASSWORD_TEXT);
 }
 
 /** All that amqplib tells is that connection.close came where open-ok must; not code and text. */
-async function unknownVhost(s) {
-  const error = await s.connect({ vhost: nameFor('vhost') }).then(() => null, (refused) => refused);
+async function unknownVhost(c) {
+  const error = await c.connect({ vhost: nameFor('vhost') }).then(() => null, (refused) => refused);
   if (!error) throw new Error('an unknown vhost was opened');
   contains(error.message, 'ConnectionOpenOk', 'ConnectionClose');
 }

@@ -1,14 +1,14 @@
 // Consuming, settling, prefetch, get and dead letters with amqplib.
 
 import { equal, singleDeath } from './facts.mjs';
-import { consume, drain, openChannel, publish, ready } from './session.mjs';
+import { consume, drain, openChannel, publish, ready } from './client.mjs';
 
 const text = (message) => message.content.toString();
 const seen = (message) => [text(message), message.fields.redelivered];
 
-async function consumeOrder(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function consumeOrder(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   const bodies = Array.from({ length: 10 }, (_, number) => String(number));
   await publish(channel, queue, bodies);
   const inbox = await consume(channel, queue, { consumerTag: 'mine' });
@@ -32,10 +32,10 @@ async function settledCount(channel, queue, inbox) {
   return ready(channel, queue);
 }
 
-async function requeue(s) {
-  const connection = await s.connect();
+async function requeue(c) {
+  const connection = await c.connect();
   const channel = await openChannel(connection);
-  const queue = await s.queue(channel);
+  const queue = await c.queue(channel);
   await publish(channel, queue, ['a', 'b']);
   await channel.prefetch(1);
   const inbox = await consume(channel, queue);
@@ -51,9 +51,9 @@ async function requeue(s) {
   equal(seen(back), ['b', true], 'after its channel closed');
 }
 
-async function ackMultiple(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function ackMultiple(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   await publish(channel, queue, ['1', '2', '3', '4', '5', '6', '7']);
   const inbox = await consume(channel, queue);
   const taken = await inbox.take(7);
@@ -64,9 +64,9 @@ async function ackMultiple(s) {
   equal(await drain(channel, queue), ['7'], 'the unsettled message');
 }
 
-async function reject(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function reject(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   await publish(channel, queue, ['gone', 'back']);
   const inbox = await consume(channel, queue);
   const [gone, back] = await inbox.take(2);
@@ -78,9 +78,9 @@ async function reject(s) {
   equal(await settledCount(channel, queue, inbox), 0, 'left');
 }
 
-async function prefetch(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function prefetch(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   await publish(channel, queue, Array.from({ length: 10 }, (_, number) => String(number)));
   await channel.prefetch(3);
   const inbox = await consume(channel, queue);
@@ -95,9 +95,9 @@ async function prefetch(s) {
   equal([await ready(channel, queue), inbox.isEmpty], [3, true], 'after acking all');
 }
 
-async function get(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function get(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   const properties = {
     messageId: 'm', contentType: 'text/plain', priority: 3, correlationId: 'c', type: 't',
     appId: 'a', timestamp: 1_700_000_000,
@@ -118,12 +118,12 @@ async function get(s) {
   equal(await channel.get(queue), false, 'get-empty');
 }
 
-async function ttlDeadLetter(s) {
-  const channel = await s.channel();
-  const target = await s.queue(channel);
-  const exchange = await s.exchange(channel, 'direct');
+async function ttlDeadLetter(c) {
+  const channel = await c.channel();
+  const target = await c.queue(channel);
+  const exchange = await c.exchange(channel, 'direct');
   await channel.bindQueue(target, exchange, 'dead');
-  const source = await s.queue(channel, {
+  const source = await c.queue(channel, {
     'x-dead-letter-exchange': exchange, 'x-dead-letter-routing-key': 'dead',
   });
   const inbox = await consume(channel, target);
@@ -138,9 +138,9 @@ async function ttlDeadLetter(s) {
   singleDeath((await inbox.one()).properties.headers, source, 'rejected', '', source);
 }
 
-async function directReplyTo(s) {
-  const [asking, answering] = [await s.channel(), await s.channel()];
-  const requests = await s.sharedQueue(answering);
+async function directReplyTo(c) {
+  const [asking, answering] = [await c.channel(), await c.channel()];
+  const requests = await c.sharedQueue(answering);
   const server = await consume(answering, requests, { noAck: true });
   const answers = await consume(asking, 'amq.rabbitmq.reply-to', { noAck: true });
   const asked = { replyTo: 'amq.rabbitmq.reply-to', correlationId: '7' };
@@ -153,13 +153,13 @@ async function directReplyTo(s) {
   await answering.deleteQueue(requests);
 }
 
-async function consumerCancelNotify(s) {
-  const [channel, other] = [await s.channel(), await s.channel()];
-  const queue = await s.sharedQueue(channel);
+async function consumerCancelNotify(c) {
+  const [channel, other] = [await c.channel(), await c.channel()];
+  const queue = await c.sharedQueue(channel);
   const inbox = await consume(channel, queue);
   await other.deleteQueue(queue);
   equal(await inbox.one(), null, 'the notice');
-  await publish(channel, await s.queue(channel), ['the channel goes on']);
+  await publish(channel, await c.queue(channel), ['the channel goes on']);
 }
 
 export default [

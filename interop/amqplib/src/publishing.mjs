@@ -1,28 +1,28 @@
 // Publishing, confirms, returns and bodies with amqplib.
 
 import { asRead, equal, FRAME_OVERHEAD, HEADERS, LARGE, PRIORITIES } from './facts.mjs';
-import { consume, drain, publish } from './session.mjs';
+import { consume, drain, publish } from './client.mjs';
 
-async function confirm(s) {
-  const channel = await s.channel();
-  const queue = await s.sharedQueue(channel);
+async function confirm(c) {
+  const channel = await c.channel();
+  const queue = await c.sharedQueue(channel);
   const bodies = Array.from({ length: 200 }, (_, number) => String(number));
   await publish(channel, queue, bodies, { persistent: true });
   equal(await drain(channel, queue), bodies, 'confirmed messages');
   await channel.deleteQueue(queue);
 }
 
-async function confirmNack(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel, { 'x-max-length': 1, 'x-overflow': 'reject-publish' });
+async function confirmNack(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel, { 'x-max-length': 1, 'x-overflow': 'reject-publish' });
   await publish(channel, queue, ['fits']);
   const outcome = await publish(channel, queue, ['does not']).then(() => 'ack', (e) => e.message);
   equal(outcome, 'message nacked', 'the answer to the second publish');
   equal(await drain(channel, queue), ['fits'], "the queue's messages");
 }
 
-async function returnBeforeConfirm(s) {
-  const channel = await s.channel();
+async function returnBeforeConfirm(c) {
+  const channel = await c.channel();
   const events = [];
   channel.on('return', (message) => events.push(message));
   const options = { mandatory: true, messageId: 'm1', headers: { n: 1 } };
@@ -39,13 +39,13 @@ async function returnBeforeConfirm(s) {
   equal([fields.exchange, fields.routingKey], ['amq.direct', 'nobody.home'], 'route');
   equal([content.toString(), properties.messageId], ['back', 'm1'], 'returned content');
   equal(properties.headers, { n: 1 }, 'returned headers');
-  await publish(channel, await s.queue(channel), ['routable'], { mandatory: true });
+  await publish(channel, await c.queue(channel), ['routable'], { mandatory: true });
   equal(events.length, 2, 'events after a routable message');
 }
 
-async function priorities(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel, { 'x-max-priority': 10 });
+async function priorities(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel, { 'x-max-priority': 10 });
   for (const [number, priority] of PRIORITIES.entries()) {
     await publish(channel, queue, [`${priority}:${number}`], { priority });
   }
@@ -54,9 +54,9 @@ async function priorities(s) {
   equal(await drain(channel, queue), expected, 'order by priority');
 }
 
-async function largeMessage(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function largeMessage(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   const edge = channel.connection.frameMax - FRAME_OVERHEAD;
   const bodies = [LARGE.length, edge - 1, edge, edge + 1].map((size) => LARGE.subarray(0, size));
   await publish(channel, queue, bodies);
@@ -68,9 +68,9 @@ async function largeMessage(s) {
   }
 }
 
-async function emptyMessage(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function emptyMessage(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   await publish(channel, queue, [''], { messageId: 'empty', contentType: 'text/plain' });
   await publish(channel, queue, ['next']);
   const [empty, next] = await (await consume(channel, queue, { noAck: true })).take(2);
@@ -79,9 +79,9 @@ async function emptyMessage(s) {
   equal(next.content.toString(), 'next', 'the message after it');
 }
 
-async function headerTables(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function headerTables(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   await publish(channel, queue, [''], { headers: HEADERS });
   const { headers } = (await (await consume(channel, queue, { noAck: true })).one()).properties;
   for (const [name, value] of Object.entries(HEADERS)) {

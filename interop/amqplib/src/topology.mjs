@@ -4,13 +4,13 @@ import { nameFor } from './board.mjs';
 import { equal, ROUTES } from './facts.mjs';
 import {
   closesChannel, consume, drain, openChannel, publish, publishTo, ready,
-} from './session.mjs';
+} from './client.mjs';
 
-async function exchangeTypes(s) {
-  const channel = await s.channel();
+async function exchangeTypes(c) {
+  const channel = await c.channel();
   for (const route of ROUTES) {
-    const exchange = await s.exchange(channel, route.kind);
-    const queues = [await s.queue(channel), await s.queue(channel)];
+    const exchange = await c.exchange(channel, route.kind);
+    const queues = [await c.queue(channel), await c.queue(channel)];
     for (const [index, key, args] of route.bindings) {
       await channel.bindQueue(queues[index], exchange, key, args);
     }
@@ -24,13 +24,13 @@ async function exchangeTypes(s) {
   }
 }
 
-async function exchangeBind(s) {
-  const channel = await s.channel();
-  const source = await s.exchange(channel, 'topic');
-  const target = await s.exchange(channel, 'fanout');
-  const queue = await s.queue(channel);
+async function exchangeBind(c) {
+  const channel = await c.channel();
+  const source = await c.exchange(channel, 'topic');
+  const target = await c.exchange(channel, 'fanout');
+  const queue = await c.queue(channel);
   await channel.bindQueue(queue, target, '');
-  await channel.bindQueue(await s.queue(channel), source, 'keeps.it.alive');
+  await channel.bindQueue(await c.queue(channel), source, 'keeps.it.alive');
   await channel.bindExchange(target, source, 'k.#');
   await publishTo(channel, source, 'k.1', ['crosses']);
   equal(await drain(channel, queue), ['crosses'], 'through two exchanges');
@@ -39,11 +39,11 @@ async function exchangeBind(s) {
   equal(await drain(channel, queue), [], 'after exchange.unbind');
 }
 
-async function alternateExchange(s) {
-  const channel = await s.channel();
-  const alternate = await s.exchange(channel, 'fanout');
-  const exchange = await s.exchange(channel, 'direct', { alternateExchange: alternate });
-  const [own, rest] = [await s.queue(channel), await s.queue(channel)];
+async function alternateExchange(c) {
+  const channel = await c.channel();
+  const alternate = await c.exchange(channel, 'fanout');
+  const exchange = await c.exchange(channel, 'direct', { alternateExchange: alternate });
+  const [own, rest] = [await c.queue(channel), await c.queue(channel)];
   await channel.bindQueue(own, exchange, 'own');
   await channel.bindQueue(rest, alternate, '');
   const returned = [];
@@ -55,9 +55,9 @@ async function alternateExchange(s) {
   equal(returned.length, 0, 'returned messages');
 }
 
-async function passive(s) {
-  const channel = await s.channel();
-  const queue = await s.queue(channel);
+async function passive(c) {
+  const channel = await c.channel();
+  const queue = await c.queue(channel);
   await publish(channel, queue, ['1', '2', '3']);
   const found = await channel.checkQueue(queue);
   equal(found, { queue, messageCount: 3, consumerCount: 0 }, 'declare-ok');
@@ -65,13 +65,13 @@ async function passive(s) {
   const missing = nameFor('missing');
   const noQueue = `NOT_FOUND - no queue '${missing}' in vhost '/'`;
   await closesChannel(channel, 404, [noQueue], channel.checkQueue(missing));
-  const other = await s.channel();
+  const other = await c.channel();
   const noExchange = `NOT_FOUND - no exchange '${missing}' in vhost '/'`;
   await closesChannel(other, 404, [noExchange], other.checkExchange(missing));
 }
 
-async function serverNamed(s) {
-  const channel = await s.channel();
+async function serverNamed(c) {
+  const channel = await c.channel();
   const names = [];
   for (let i = 0; i < 2; i += 1) {
     names.push((await channel.assertQueue('', { exclusive: true })).queue);
@@ -83,10 +83,10 @@ async function serverNamed(s) {
   equal(await drain(channel, names[1]), [], 'the second queue');
 }
 
-async function deleteConditions(s) {
-  const connection = await s.connect();
+async function deleteConditions(c) {
+  const connection = await c.connect();
   let channel = await openChannel(connection);
-  const queue = await s.queue(channel);
+  const queue = await c.queue(channel);
   await consume(channel, queue);
   const inUse = ['PRECONDITION_FAILED', 'in use'];
   await closesChannel(channel, 406, inUse, channel.deleteQueue(queue, { ifUnused: true }));
@@ -95,7 +95,7 @@ async function deleteConditions(s) {
   const notEmpty = ['PRECONDITION_FAILED', 'not empty'];
   await closesChannel(channel, 406, notEmpty, channel.deleteQueue(queue, { ifEmpty: true }));
   channel = await openChannel(connection);
-  const exchange = await s.exchange(channel, 'direct');
+  const exchange = await c.exchange(channel, 'direct');
   await channel.bindQueue(queue, exchange, 'key');
   await closesChannel(channel, 406, inUse, channel.deleteExchange(exchange, { ifUnused: true }));
   channel = await openChannel(connection);
@@ -103,8 +103,8 @@ async function deleteConditions(s) {
   equal((await channel.deleteQueue(queue)).messageCount, 0, 'deleted once more');
 }
 
-async function redeclareMismatch(s) {
-  const connection = await s.connect();
+async function redeclareMismatch(c) {
+  const connection = await c.connect();
   const [queue, exchange] = [nameFor('queue'), nameFor('exchange')];
   let channel = await openChannel(connection);
   const withTtl = (messageTtl) => ({ exclusive: true, messageTtl });

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::client::Client;
 use crate::facts::Outcome;
-use crate::session::Session;
 
 const SCENARIO_TIME: Duration = Duration::from_secs(20);
 const PROGRAM_TIME: Duration = Duration::from_secs(60);
 
 /// What a scenario does, as a function that starts it.
-pub type Steps = for<'a> fn(&'a Session) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+pub type Steps = for<'a> fn(&'a Client) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// A scenario's name in the list, and what it does.
 pub type Scenario = (&'static str, Steps);
@@ -54,8 +54,8 @@ async fn run_one(steps: Steps, left: Duration) -> Outcome {
     if left.is_zero() {
         return Err("not reached within the time of the program".into());
     }
-    let session = Session::default();
-    timeout(left.min(SCENARIO_TIME), steps(&session))
+    let client = Client::default();
+    timeout(left.min(SCENARIO_TIME), steps(&client))
         .await
         .unwrap_or_else(|_| Err("no outcome before the deadline".into()))
 }

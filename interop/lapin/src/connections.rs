@@ -6,32 +6,32 @@ use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::types::FieldTable;
 
 use crate::board::{Scenario, name_for};
-use crate::facts::{Outcome, WRONG_PASSWORD_TEXT, closed_with, equal, text};
-use crate::session::{
-    Session, consume, consume_no_ack, drain, exclusive, look, one, open_channel, publish,
+use crate::client::{
+    Client, consume, consume_no_ack, drain, exclusive, look, one, open_channel, publish,
     publish_message, publish_to, queue, seen,
 };
+use crate::facts::{Outcome, WRONG_PASSWORD_TEXT, closed_with, equal, text};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    ("exclusive-queue", |s| Box::pin(exclusive_queue(s))),
+    ("exclusive-queue", |c| Box::pin(exclusive_queue(c))),
     ("error-closes-channel", |s| {
         Box::pin(error_closes_channel(s))
     }),
     ("error-closes-connection", |s| {
         Box::pin(error_closes_connection(s))
     }),
-    ("many-channels", |s| Box::pin(many_channels(s))),
-    ("reconnect", |s| Box::pin(reconnect(s))),
-    ("heartbeat", |s| Box::pin(heartbeat(s))),
-    ("wrong-password", |s| Box::pin(wrong_password(s))),
-    ("unknown-vhost", |s| Box::pin(unknown_vhost(s))),
+    ("many-channels", |c| Box::pin(many_channels(c))),
+    ("reconnect", |c| Box::pin(reconnect(c))),
+    ("heartbeat", |c| Box::pin(heartbeat(c))),
+    ("wrong-password", |c| Box::pin(wrong_password(c))),
+    ("unknown-vhost", |c| Box::pin(unknown_vhost(c))),
 ];
 
 const IDLE_MS: &str = "4000";
 
-async fn exclusive_queue(s: &Session) -> Outcome {
-    let (owner, other) = (s.channel().await?, s.connect().await?);
+async fn exclusive_queue(c: &Client) -> Outcome {
+    let (owner, other) = (c.channel().await?, c.connect().await?);
     let name = queue(&owner, []).await?;
     let locked =
         format!("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}'");
@@ -53,8 +53,8 @@ async fn exclusive_queue(s: &Session) -> Outcome {
     )
 }
 
-async fn error_closes_channel(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn error_closes_channel(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let (failing, steady) = (
         open_channel(&connection).await?,
         open_channel(&connection).await?,
@@ -81,8 +81,8 @@ async fn error_closes_channel(s: &Session) -> Outcome {
     publish(&steady, &name, &["still"]).await
 }
 
-async fn error_closes_connection(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn error_closes_connection(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let channel = open_channel(&connection).await?;
     let immediate = BasicPublishOptions {
         immediate: true,
@@ -100,8 +100,8 @@ async fn error_closes_connection(s: &Session) -> Outcome {
     )
 }
 
-async fn many_channels(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn many_channels(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let mut channels = Vec::new();
     for _ in 0..200 {
         let channel = open_channel(&connection).await?;
@@ -120,10 +120,10 @@ async fn many_channels(s: &Session) -> Outcome {
     Ok(())
 }
 
-async fn reconnect(s: &Session) -> Outcome {
+async fn reconnect(c: &Client) -> Outcome {
     let name = name_for("again");
     for _ in 0..5 {
-        let connection = s.connect().await?;
+        let connection = c.connect().await?;
         let channel = open_channel(&connection).await?;
         let declared = exclusive(&channel, &name, FieldTable::default()).await?;
         equal(declared.message_count(), 0, "messages of the new queue")?;
@@ -134,8 +134,8 @@ async fn reconnect(s: &Session) -> Outcome {
 }
 
 /// The wait is a message that expires later: nothing else moves on the connection.
-async fn heartbeat(s: &Session) -> Outcome {
-    let connection = s
+async fn heartbeat(c: &Client) -> Outcome {
+    let connection = c
         .connect_with(|uri| uri.query.heartbeat = Some(1))
         .await??;
     equal(
@@ -166,17 +166,17 @@ async fn heartbeat(s: &Session) -> Outcome {
     )
 }
 
-async fn wrong_password(s: &Session) -> Outcome {
+async fn wrong_password(c: &Client) -> Outcome {
     let wrong = "wrong".to_owned();
-    let refused = s
+    let refused = c
         .connect_with(|uri| uri.authority.userinfo.password = wrong)
         .await?;
     closed_with(refused.map(|_| ()), 403, &[WRONG_PASSWORD_TEXT])
 }
 
-async fn unknown_vhost(s: &Session) -> Outcome {
+async fn unknown_vhost(c: &Client) -> Outcome {
     let name = name_for("vhost");
-    let refused = s.connect_with(|uri| uri.vhost = name.clone()).await?;
+    let refused = c.connect_with(|uri| uri.vhost = name.clone()).await?;
     let not_found = format!("NOT_ALLOWED - vhost {name} not found");
     closed_with(refused.map(|_| ()), 530, &[&not_found])
 }

@@ -9,22 +9,22 @@ use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, ExchangeKind};
 
 use crate::board::Scenario;
-use crate::facts::{Outcome, equal, single_death, table, text};
-use crate::session::{
-    Session, bind, consume, consume_no_ack, drain, exchange, one, open_channel, publish,
+use crate::client::{
+    Client, bind, consume, consume_no_ack, drain, exchange, one, open_channel, publish,
     publish_message, queue, ready, seen, shared_queue, take,
 };
+use crate::facts::{Outcome, equal, single_death, table, text};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    ("consume-order", |s| Box::pin(consume_order(s))),
-    ("requeue", |s| Box::pin(requeue(s))),
-    ("ack-multiple", |s| Box::pin(ack_multiple(s))),
-    ("reject", |s| Box::pin(reject(s))),
-    ("prefetch", |s| Box::pin(prefetch(s))),
-    ("get", |s| Box::pin(get(s))),
-    ("ttl-dead-letter", |s| Box::pin(ttl_dead_letter(s))),
-    ("direct-reply-to", |s| Box::pin(direct_reply_to(s))),
+    ("consume-order", |c| Box::pin(consume_order(c))),
+    ("requeue", |c| Box::pin(requeue(c))),
+    ("ack-multiple", |c| Box::pin(ack_multiple(c))),
+    ("reject", |c| Box::pin(reject(c))),
+    ("prefetch", |c| Box::pin(prefetch(c))),
+    ("get", |c| Box::pin(get(c))),
+    ("ttl-dead-letter", |c| Box::pin(ttl_dead_letter(c))),
+    ("direct-reply-to", |c| Box::pin(direct_reply_to(c))),
     ("consumer-cancel-notify", |s| {
         Box::pin(consumer_cancel_notify(s))
     }),
@@ -42,8 +42,8 @@ fn again(body: &str) -> (String, bool) {
     (body.to_owned(), true)
 }
 
-async fn consume_order(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn consume_order(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     publish(&channel, &name, &DIGITS).await?;
     let mut consumer = consume(&channel, &name, "mine").await?;
@@ -74,8 +74,8 @@ async fn settled_count(channel: &Channel, queue: &str, tag: &str) -> Outcome<u32
     ready(channel, queue).await
 }
 
-async fn requeue(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn requeue(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let channel = open_channel(&connection).await?;
     let name = queue(&channel, []).await?;
     publish(&channel, &name, &["a", "b"]).await?;
@@ -103,8 +103,8 @@ async fn requeue(s: &Session) -> Outcome {
     equal(seen(&back), again("b"), "after its channel closed")
 }
 
-async fn ack_multiple(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn ack_multiple(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     publish(&channel, &name, &DIGITS[..7]).await?;
     let mut consumer = consume(&channel, &name, "mine").await?;
@@ -129,8 +129,8 @@ async fn ack_multiple(s: &Session) -> Outcome {
     )
 }
 
-async fn reject(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn reject(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     publish(&channel, &name, &["gone", "back"]).await?;
     let mut consumer = consume(&channel, &name, "mine").await?;
@@ -147,8 +147,8 @@ async fn reject(s: &Session) -> Outcome {
     equal(settled_count(&channel, &name, "mine").await?, 0, "left")
 }
 
-async fn prefetch(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn prefetch(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     publish(&channel, &name, &DIGITS).await?;
     channel.basic_qos(3, Default::default()).await?;
@@ -174,8 +174,8 @@ async fn prefetch(s: &Session) -> Outcome {
     )
 }
 
-async fn get(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn get(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     let sent = BasicProperties::default()
         .with_message_id("m".into())
@@ -212,8 +212,8 @@ async fn get(s: &Session) -> Outcome {
     equal(none.is_none(), true, "get-empty")
 }
 
-async fn ttl_dead_letter(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn ttl_dead_letter(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let target = queue(&channel, []).await?;
     let letters = exchange(&channel, ExchangeKind::Direct).await?;
     bind(&channel, &target, &letters, "dead").await?;
@@ -253,8 +253,8 @@ async fn ttl_dead_letter(s: &Session) -> Outcome {
     Ok(())
 }
 
-async fn direct_reply_to(s: &Session) -> Outcome {
-    let (asking, answering) = (s.channel().await?, s.channel().await?);
+async fn direct_reply_to(c: &Client) -> Outcome {
+    let (asking, answering) = (c.channel().await?, c.channel().await?);
     let requests = shared_queue(&answering).await?;
     let mut server = consume_no_ack(&answering, &requests).await?;
     let mut answers = consume_no_ack(&asking, "amq.rabbitmq.reply-to").await?;
@@ -282,8 +282,8 @@ async fn direct_reply_to(s: &Session) -> Outcome {
     Ok(())
 }
 
-async fn consumer_cancel_notify(s: &Session) -> Outcome {
-    let (channel, other) = (s.channel().await?, s.channel().await?);
+async fn consumer_cancel_notify(c: &Client) -> Outcome {
+    let (channel, other) = (c.channel().await?, c.channel().await?);
     let name = shared_queue(&channel).await?;
     let mut consumer = consume(&channel, &name, "").await?;
     other.queue_delete(name.into(), Default::default()).await?;

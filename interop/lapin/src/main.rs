@@ -1,11 +1,11 @@
 //! The interop scenarios with lapin: `AMQP_URI=… interop-lapin`.
 
 mod board;
+mod client;
 mod connections;
 mod consuming;
 mod facts;
 mod publishing;
-mod session;
 mod topology;
 
 use std::process::ExitCode;

@@ -7,31 +7,31 @@ use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use crate::board::Scenario;
-use crate::facts::{FRAME_OVERHEAD, Outcome, PRIORITIES, equal, headers, table, text};
-use crate::session::{
-    Session, consume, consume_no_ack, drain, one, open_channel, publish, publish_message,
+use crate::client::{
+    Client, consume, consume_no_ack, drain, one, open_channel, publish, publish_message,
     publish_to, queue, ready, seen, shared_queue,
 };
+use crate::facts::{FRAME_OVERHEAD, Outcome, PRIORITIES, equal, headers, table, text};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    ("confirm", |s| Box::pin(confirm(s))),
-    ("confirm-nack", |s| Box::pin(confirm_nack(s))),
+    ("confirm", |c| Box::pin(confirm(c))),
+    ("confirm-nack", |c| Box::pin(confirm_nack(c))),
     ("return-before-confirm", |s| {
         Box::pin(return_before_confirm(s))
     }),
-    ("tx-commit", |s| Box::pin(tx_commit(s))),
-    ("tx-rollback", |s| Box::pin(tx_rollback(s))),
-    ("priorities", |s| Box::pin(priorities(s))),
-    ("large-message", |s| Box::pin(large_message(s))),
-    ("empty-message", |s| Box::pin(empty_message(s))),
-    ("header-tables", |s| Box::pin(header_tables(s))),
+    ("tx-commit", |c| Box::pin(tx_commit(c))),
+    ("tx-rollback", |c| Box::pin(tx_rollback(c))),
+    ("priorities", |c| Box::pin(priorities(c))),
+    ("large-message", |c| Box::pin(large_message(c))),
+    ("empty-message", |c| Box::pin(empty_message(c))),
+    ("header-tables", |c| Box::pin(header_tables(c))),
 ];
 
 const LARGE_BYTES: usize = 5 * 1024 * 1024;
 
-async fn confirm(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn confirm(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = shared_queue(&channel).await?;
     let bodies: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     let mut confirms = Vec::new();
@@ -60,8 +60,8 @@ async fn confirm(s: &Session) -> Outcome {
     Ok(())
 }
 
-async fn confirm_nack(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn confirm_nack(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let overflow = ("x-overflow", text("reject-publish"));
     let name = queue(
         &channel,
@@ -84,8 +84,8 @@ async fn confirm_nack(s: &Session) -> Outcome {
 }
 
 /// lapin puts a returned message into the confirmation only if it came before it.
-async fn return_before_confirm(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn return_before_confirm(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let sent_headers = table([("n", AMQPValue::LongInt(1))]);
     let properties = || {
         let plain = BasicProperties::default().with_message_id("m1".into());
@@ -126,8 +126,8 @@ async fn ack_one(channel: &Channel, queue: &str) -> Outcome {
     Ok(channel.basic_ack(tag, BasicAckOptions::default()).await?)
 }
 
-async fn tx_commit(s: &Session) -> Outcome {
-    let channel = s.connect().await?.create_channel().await?;
+async fn tx_commit(c: &Client) -> Outcome {
+    let channel = c.connect().await?.create_channel().await?;
     let name = queue(&channel, []).await?;
     channel.tx_select().await?;
     publish(&channel, &name, &["1", "2"]).await?;
@@ -146,8 +146,8 @@ async fn tx_commit(s: &Session) -> Outcome {
     )
 }
 
-async fn tx_rollback(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn tx_rollback(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let channel = connection.create_channel().await?;
     let name = queue(&channel, []).await?;
     channel.tx_select().await?;
@@ -167,8 +167,8 @@ async fn tx_rollback(s: &Session) -> Outcome {
     )
 }
 
-async fn priorities(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn priorities(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, [("x-max-priority", AMQPValue::LongInt(10))]).await?;
     let mut expected = Vec::new();
     for (number, priority) in PRIORITIES.into_iter().enumerate() {
@@ -182,8 +182,8 @@ async fn priorities(s: &Session) -> Outcome {
     equal(drain(&channel, &name).await?, expected, "order by priority")
 }
 
-async fn large_message(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn large_message(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let channel = open_channel(&connection).await?;
     let name = queue(&channel, []).await?;
     let large: Vec<u8> = (0..=250).cycle().take(LARGE_BYTES).collect();
@@ -205,8 +205,8 @@ async fn large_message(s: &Session) -> Outcome {
     Ok(())
 }
 
-async fn empty_message(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn empty_message(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     let properties = BasicProperties::default().with_message_id("empty".into());
     let properties = properties.with_content_type("text/plain".into());
@@ -226,8 +226,8 @@ async fn empty_message(s: &Session) -> Outcome {
     )
 }
 
-async fn header_tables(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn header_tables(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     let properties = BasicProperties::default().with_headers(headers());
     publish_message(&channel, &name, b"", properties).await?;

@@ -6,25 +6,25 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 
 use crate::board::{Scenario, name_for};
-use crate::facts::{Outcome, closed_with, equal, routes, table, text};
-use crate::session::{
-    Session, bind, consume, declare_exchange, drain, exchange, exclusive, look, open_channel,
+use crate::client::{
+    Client, bind, consume, declare_exchange, drain, exchange, exclusive, look, open_channel,
     publish, publish_to, queue, ready,
 };
+use crate::facts::{Outcome, closed_with, equal, routes, table, text};
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    ("exchange-types", |s| Box::pin(exchange_types(s))),
-    ("exchange-bind", |s| Box::pin(exchange_bind(s))),
-    ("alternate-exchange", |s| Box::pin(alternate_exchange(s))),
-    ("passive", |s| Box::pin(passive(s))),
-    ("server-named", |s| Box::pin(server_named(s))),
-    ("delete-conditions", |s| Box::pin(delete_conditions(s))),
-    ("redeclare-mismatch", |s| Box::pin(redeclare_mismatch(s))),
+    ("exchange-types", |c| Box::pin(exchange_types(c))),
+    ("exchange-bind", |c| Box::pin(exchange_bind(c))),
+    ("alternate-exchange", |c| Box::pin(alternate_exchange(c))),
+    ("passive", |c| Box::pin(passive(c))),
+    ("server-named", |c| Box::pin(server_named(c))),
+    ("delete-conditions", |c| Box::pin(delete_conditions(c))),
+    ("redeclare-mismatch", |c| Box::pin(redeclare_mismatch(c))),
 ];
 
-async fn exchange_types(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn exchange_types(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     for route in routes() {
         let exchange = exchange(&channel, route.kind.clone()).await?;
         let queues = [queue(&channel, []).await?, queue(&channel, []).await?];
@@ -66,8 +66,8 @@ async fn send(channel: &Channel, route: (&str, &str), body: &str, mandatory: boo
     )
 }
 
-async fn exchange_bind(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn exchange_bind(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let source = exchange(&channel, Topic).await?;
     let target = exchange(&channel, Fanout).await?;
     let queue_name = queue(&channel, []).await?;
@@ -113,8 +113,8 @@ async fn exchange_bind(s: &Session) -> Outcome {
     )
 }
 
-async fn alternate_exchange(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn alternate_exchange(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let alternate = exchange(&channel, Fanout).await?;
     let name = name_for("direct");
     let arguments = table([("alternate-exchange", text(&alternate))]);
@@ -132,8 +132,8 @@ async fn alternate_exchange(s: &Session) -> Outcome {
     )
 }
 
-async fn passive(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn passive(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let name = queue(&channel, []).await?;
     publish(&channel, &name, &["1", "2", "3"]).await?;
     let found = look(&channel, &name).await?;
@@ -154,7 +154,7 @@ async fn passive(s: &Session) -> Outcome {
     let missing = name_for("missing");
     let no_queue = format!("NOT_FOUND - no queue '{missing}' in vhost '/'");
     closed_with(look(&channel, &missing).await, 404, &[&no_queue])?;
-    let other = s.channel().await?;
+    let other = c.channel().await?;
     let declared = other
         .exchange_declare(missing.as_str().into(), Topic, options, none())
         .await;
@@ -162,8 +162,8 @@ async fn passive(s: &Session) -> Outcome {
     closed_with(declared, 404, &[&no_exchange])
 }
 
-async fn server_named(s: &Session) -> Outcome {
-    let channel = s.channel().await?;
+async fn server_named(c: &Client) -> Outcome {
+    let channel = c.channel().await?;
     let first = exclusive(&channel, "", FieldTable::default())
         .await?
         .name()
@@ -181,8 +181,8 @@ async fn server_named(s: &Session) -> Outcome {
     equal(drain(&channel, &second).await?, [""; 0], "the second queue")
 }
 
-async fn delete_conditions(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn delete_conditions(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let using = open_channel(&connection).await?;
     let name = queue(&using, []).await?;
     let _consumer = consume(&using, &name, "").await?;
@@ -236,8 +236,8 @@ async fn delete_conditions(s: &Session) -> Outcome {
     )
 }
 
-async fn redeclare_mismatch(s: &Session) -> Outcome {
-    let connection = s.connect().await?;
+async fn redeclare_mismatch(c: &Client) -> Outcome {
+    let connection = c.connect().await?;
     let channel = open_channel(&connection).await?;
     let (name, source) = (name_for("queue"), name_for("exchange"));
     let ttl = |ms| table([("x-message-ttl", AMQPValue::LongInt(ms))]);

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from aio_pika_client import connections, consuming, publishing, topology
-from aio_pika_client.session import Session
+from aio_pika_client.client import Client
 from common.board import Board
 
 SCENARIOS = (
@@ -16,12 +16,12 @@ def main():
     for library in ("aio_pika", "aiormq", "asyncio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     board = Board("aio-pika", SCENARIOS)
-    board.run(lambda scenario: asyncio.run(with_session(scenario, Session(board))))
+    board.run(lambda scenario: asyncio.run(with_client(scenario, Client(board))))
 
 
-async def with_session(scenario, session):
-    await scenario(session)
-    await session.close()
+async def with_client(scenario, client):
+    await scenario(client)
+    await client.close()
 
 
 main()

@@ -5,15 +5,15 @@ import asyncio
 from aio_pika import Message
 from aiormq import exceptions
 
-from aio_pika_client.session import channel_closed, consume, drain, publish
+from aio_pika_client.client import channel_closed, consume, drain, publish
 from common.facts import WRONG_PASSWORD_TEXT, Mismatch, contains, equal, true
 
 IDLE_SECONDS = 4
 
 
-async def exclusive_queue(s):
-    owner, other = await s.channel(), await s.connect()
-    queue = await s.queue(owner)
+async def exclusive_queue(c):
+    owner, other = await c.channel(), await c.connect()
+    queue = await c.queue(owner)
     text = f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{queue}'"
     with channel_closed(405, text):
         await (await other.channel()).declare_queue(queue.name, passive=True)
@@ -23,14 +23,14 @@ async def exclusive_queue(s):
     equal(await drain(queue), [b"still mine"], "the owner's queue")
 
 
-async def error_closes_channel(s):
-    connection = await s.connect()
+async def error_closes_channel(c):
+    connection = await c.connect()
     failing, steady = await connection.channel(), await connection.channel()
-    missing = s.board.name("missing")
+    missing = c.board.name("missing")
     exchange = await failing.get_exchange(missing, ensure=False)
     with channel_closed(404, f"NOT_FOUND - no exchange '{missing}' in vhost '/'"):
         await exchange.publish(Message(b"lost"), "", mandatory=False)
-    queue = await s.queue(steady)
+    queue = await c.queue(steady)
     await publish(steady, queue, b"goes on")
     equal(await drain(queue), [b"goes on"], "the other channel")
     again = await connection.channel()
@@ -40,8 +40,8 @@ async def error_closes_channel(s):
     true(not connection.is_closed and not steady.is_closed, "connection and other channel are open")
 
 
-async def error_closes_connection(s):
-    connection = await s.connect()
+async def error_closes_connection(c):
+    connection = await c.connect()
     channel = await connection.channel()
     closed = asyncio.get_running_loop().create_future()
     connection.close_callbacks.add(lambda _connection, reason: closed.set_result(reason))
@@ -56,8 +56,8 @@ async def error_closes_connection(s):
     contains(reason, "NOT_IMPLEMENTED - prefetch_size!=0")
 
 
-async def many_channels(s):
-    connection = await s.connect()
+async def many_channels(c):
+    connection = await c.connect()
     channels = [await connection.channel() for _ in range(200)]
     queues = [await channel.declare_queue(exclusive=True) for channel in channels]
     await asyncio.gather(*[
@@ -67,10 +67,10 @@ async def many_channels(s):
         equal(await drain(queue), [queue.name.encode()], f"queue {queue}")
 
 
-async def reconnect(s):
-    name = s.board.name("again")
+async def reconnect(c):
+    name = c.board.name("again")
     for _ in range(5):
-        connection = await s.connect()
+        connection = await c.connect()
         channel = await connection.channel()
         declared = await channel.declare_queue(name, exclusive=True)
         equal(declared.declaration_result.message_count, 0, "messages of the new queue")
@@ -78,12 +78,12 @@ async def reconnect(s):
         await connection.close()
 
 
-async def heartbeat(s):
+async def heartbeat(c):
     """The wait is a message that expires later: nothing else moves on the connection."""
-    connection = await s.connect(query="heartbeat=1")
+    connection = await c.connect(query="heartbeat=1")
     channel = await connection.channel()
-    target = await s.queue(channel)
-    waiting = await s.queue(
+    target = await c.queue(channel)
+    waiting = await c.queue(
         channel, x_dead_letter_exchange="", x_dead_letter_routing_key=target.name)
     inbox = await consume(target, no_ack=True)
     await publish(channel, waiting, b"after the idle time", expiration=IDLE_SECONDS)
@@ -92,19 +92,19 @@ async def heartbeat(s):
     true(not connection.is_closed, "the connection is open")
 
 
-async def wrong_password(s):
+async def wrong_password(c):
     try:
-        await s.connect(password="wrong")
+        await c.connect(password="wrong")
     except exceptions.ProbableAuthenticationError as error:
         contains(error, WRONG_PASSWORD_TEXT)
     else:
         raise Mismatch("a wrong password was accepted")
 
 
-async def unknown_vhost(s):
+async def unknown_vhost(c):
     """All that aiormq tells is that connection.close came where open-ok must; not code and text."""
     try:
-        await s.connect(vhost=s.board.name("vhost"))
+        await c.connect(vhost=c.board.name("vhost"))
     except exceptions.InvalidFrameError as error:
         contains(error, "Connection.OpenOk", "Connection.Close")
     else:

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from aio_pika_client.session import consume, drain, publish, ready, recover
+from aio_pika_client.client import consume, drain, publish, ready, recover
 from common.facts import check_expired, equal, single_death, true
 
 
-async def consume_order(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def consume_order(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     bodies = [str(number).encode() for number in range(10)]
     await publish(channel, queue, *bodies)
     inbox = await consume(queue, consumer_tag="mine")
@@ -31,10 +31,10 @@ async def settled_count(channel, queue, inbox):
     return await ready(channel, queue)
 
 
-async def requeue(s):
-    connection = await s.connect()
+async def requeue(c):
+    connection = await c.connect()
     channel = await connection.channel()
-    queue = await s.queue(channel)
+    queue = await c.queue(channel)
     await publish(channel, queue, b"a", b"b")
     await channel.set_qos(prefetch_count=1)
     inbox = await consume(queue)
@@ -52,9 +52,9 @@ async def requeue(s):
     equal((back.body, back.redelivered), (b"b", True), "after its channel closed")
 
 
-async def ack_multiple(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def ack_multiple(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, *[b"%d" % number for number in range(1, 8)])
     inbox = await consume(queue)
     taken = await inbox.take(7)
@@ -65,9 +65,9 @@ async def ack_multiple(s):
     equal(await drain(queue), [b"7"], "the unsettled message")
 
 
-async def reject(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def reject(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"gone", b"back")
     inbox = await consume(queue)
     gone, back = await inbox.take(2)
@@ -79,9 +79,9 @@ async def reject(s):
     equal(await settled_count(channel, queue, inbox), 0, "left")
 
 
-async def prefetch(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def prefetch(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, *[b"%d" % number for number in range(10)])
     await channel.set_qos(prefetch_count=3)
     inbox = await consume(queue)
@@ -96,9 +96,9 @@ async def prefetch(s):
     equal((await ready(channel, queue), inbox.empty()), (3, True), "after acking all")
 
 
-async def get(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def get(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(
         channel, queue, b"1", b"2", message_id="m", content_type="text/plain", priority=3,
         correlation_id="c", type="t", app_id="a", timestamp=1_700_000_000)
@@ -116,11 +116,11 @@ async def get(s):
     equal(await queue.get(fail=False), None, "get-empty")
 
 
-async def ttl_dead_letter(s):
-    channel = await s.channel()
-    target, exchange = await s.queue(channel), await s.exchange(channel, "direct")
+async def ttl_dead_letter(c):
+    channel = await c.channel()
+    target, exchange = await c.queue(channel), await c.exchange(channel, "direct")
     await target.bind(exchange, "dead")
-    source = await s.queue(
+    source = await c.queue(
         channel, x_dead_letter_exchange=exchange.name, x_dead_letter_routing_key="dead")
     inbox = await consume(target)
     await publish(channel, source, b"late", expiration=0.05, headers={"mine": 1})
@@ -133,9 +133,9 @@ async def ttl_dead_letter(s):
     single_death((await inbox.one()).headers, source.name, "rejected", "", source.name)
 
 
-async def direct_reply_to(s):
-    asking, answering = await s.channel(), await s.channel()
-    requests = await s.shared_queue(answering)
+async def direct_reply_to(c):
+    asking, answering = await c.channel(), await c.channel()
+    requests = await c.shared_queue(answering)
     server = await consume(requests, no_ack=True)
     pseudo_queue = await asking.get_queue("amq.rabbitmq.reply-to", ensure=False)
     answers = await consume(pseudo_queue, no_ack=True)
@@ -149,17 +149,17 @@ async def direct_reply_to(s):
     await answering.queue_delete(requests.name)
 
 
-async def consumer_cancel_notify(s):
+async def consumer_cancel_notify(c):
     """aio-pika leaves the notice to the library below it."""
-    channel, other = await s.channel(), await s.channel()
-    queue = await s.shared_queue(channel)
+    channel, other = await c.channel(), await c.channel()
+    queue = await c.shared_queue(channel)
     cancelled = asyncio.Queue()
     underlay = await channel.get_underlay_channel()
     underlay.on_consumer_cancel_callbacks.add(cancelled.put)
     inbox = await consume(queue)
     await other.queue_delete(queue.name)
     equal((await cancelled.get()).consumer_tag, inbox.tag, "the cancelled consumer")
-    await publish(channel, await s.queue(channel), b"the channel goes on")
+    await publish(channel, await c.queue(channel), b"the channel goes on")
 
 
 SCENARIOS = [

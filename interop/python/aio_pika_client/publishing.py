@@ -5,16 +5,16 @@ import asyncio
 from aio_pika import DeliveryMode, Message
 from aio_pika.exceptions import DeliveryError, PublishError
 
-from aio_pika_client.session import consume, drain, publish, ready, recover
+from aio_pika_client.client import consume, drain, publish, ready, recover
 from common.facts import FRAME_OVERHEAD, HEADERS, LARGE, PRIORITIES, Mismatch, equal
 
 # aio-pika writes floats as single precision and bytes only from a bytearray.
 OWN_HEADERS = HEADERS | {"bytes": bytearray(HEADERS["bytes"]), "float": 0.25, "unsigned": 65_535}
 
 
-async def confirm(s):
-    channel = await s.channel()
-    queue = await s.shared_queue(channel)
+async def confirm(c):
+    channel = await c.channel()
+    queue = await c.shared_queue(channel)
     bodies = [str(number).encode() for number in range(200)]
     publishes = [
         publish(channel, queue, body, delivery_mode=DeliveryMode.PERSISTENT) for body in bodies
@@ -24,9 +24,9 @@ async def confirm(s):
     await queue.delete()
 
 
-async def confirm_nack(s):
-    channel = await s.channel()
-    queue = await s.queue(channel, x_max_length=1, x_overflow="reject-publish")
+async def confirm_nack(c):
+    channel = await c.channel()
+    queue = await c.queue(channel, x_max_length=1, x_overflow="reject-publish")
     await publish(channel, queue, b"fits")
     try:
         await publish(channel, queue, b"does not")
@@ -37,9 +37,9 @@ async def confirm_nack(s):
         raise Mismatch("the second publish was not nacked")
 
 
-async def return_before_confirm(s):
+async def return_before_confirm(c):
     """aio-pika raises PublishError only if the return came before the ack."""
-    channel = await s.channel(on_return_raises=True)
+    channel = await c.channel(on_return_raises=True)
     exchange = await channel.get_exchange("amq.direct")
     message = Message(b"back", message_id="m1", headers={"n": 1})
     try:
@@ -53,12 +53,12 @@ async def return_before_confirm(s):
     equal((returned.exchange, returned.routing_key), ("amq.direct", "nobody.home"), "route")
     equal((back.body, properties.message_id), (b"back", "m1"), "returned content")
     equal(properties.headers, {"n": 1}, "returned headers")
-    await publish(channel, await s.queue(channel), b"routable")
+    await publish(channel, await c.queue(channel), b"routable")
 
 
-async def tx_commit(s):
-    channel = await s.channel(publisher_confirms=False)
-    queue = await s.queue(channel)
+async def tx_commit(c):
+    channel = await c.channel(publisher_confirms=False)
+    queue = await c.queue(channel)
     async with channel.transaction():
         await publish(channel, queue, b"1", b"2")
         equal(await ready(channel, queue), 0, "ready before commit")
@@ -69,10 +69,10 @@ async def tx_commit(s):
     equal(await drain(queue), [b"2"], "left after a committed ack")
 
 
-async def tx_rollback(s):
-    connection = await s.connect()
+async def tx_rollback(c):
+    connection = await c.connect()
     channel = await connection.channel(publisher_confirms=False)
-    queue = await s.queue(channel)
+    queue = await c.queue(channel)
     async with channel.transaction():
         await publish(channel, queue, b"kept")
     transaction = channel.transaction()
@@ -87,9 +87,9 @@ async def tx_rollback(s):
     equal((back.body, back.redelivered), (b"kept", True), "the message whose ack was undone")
 
 
-async def priorities(s):
-    channel = await s.channel()
-    queue = await s.queue(channel, x_max_priority=10)
+async def priorities(c):
+    channel = await c.channel()
+    queue = await c.queue(channel, x_max_priority=10)
     for number, priority in enumerate(PRIORITIES):
         await publish(channel, queue, f"{priority}:{number}".encode(), priority=priority)
     order = sorted(range(len(PRIORITIES)), key=lambda number: -PRIORITIES[number])
@@ -97,9 +97,9 @@ async def priorities(s):
     equal(await drain(queue), expected, "order by priority")
 
 
-async def large_message(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def large_message(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     frame_max = (await channel.get_underlay_channel()).connection.connection_tune.frame_max
     edge = frame_max - FRAME_OVERHEAD
     bodies = [LARGE, LARGE[:edge - 1], LARGE[:edge], LARGE[:edge + 1]]
@@ -110,9 +110,9 @@ async def large_message(s):
         equal(message.body == body, True, "content of a large body is unchanged")
 
 
-async def empty_message(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def empty_message(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"", message_id="empty", content_type="text/plain")
     await publish(channel, queue, b"next")
     empty, following = await (await consume(queue, no_ack=True)).take(2)
@@ -121,9 +121,9 @@ async def empty_message(s):
     equal(following.body, b"next", "the message after it")
 
 
-async def header_tables(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def header_tables(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"", headers=OWN_HEADERS)
     back = (await (await consume(queue, no_ack=True)).one()).headers
     for name, value in OWN_HEADERS.items():

@@ -2,15 +2,15 @@
 
 from aio_pika import ExchangeType, Message
 
-from aio_pika_client.session import channel_closed, consume, drain, publish, ready
+from aio_pika_client.client import channel_closed, consume, drain, publish, ready
 from common.facts import ROUTES, equal, true
 
 
-async def exchange_types(s):
-    channel = await s.channel()
+async def exchange_types(c):
+    channel = await c.channel()
     for route in ROUTES:
-        exchange = await s.exchange(channel, route.kind)
-        queues = [await s.queue(channel), await s.queue(channel)]
+        exchange = await c.exchange(channel, route.kind)
+        queues = [await c.queue(channel), await c.queue(channel)]
         for index, key, arguments in route.bindings:
             await queues[index].bind(exchange, key, arguments=arguments)
         for number, (key, headers) in enumerate(route.messages):
@@ -21,12 +21,12 @@ async def exchange_types(s):
             equal(arrived, expected, f"messages through a {route.kind} exchange")
 
 
-async def exchange_bind(s):
-    channel = await s.channel()
-    source, target = await s.exchange(channel, "topic"), await s.exchange(channel, "fanout")
-    queue = await s.queue(channel)
+async def exchange_bind(c):
+    channel = await c.channel()
+    source, target = await c.exchange(channel, "topic"), await c.exchange(channel, "fanout")
+    queue = await c.queue(channel)
     await queue.bind(target)
-    await (await s.queue(channel)).bind(source, "keeps.it.alive")
+    await (await c.queue(channel)).bind(source, "keeps.it.alive")
     await target.bind(source, "k.#")
     await source.publish(Message(b"crosses"), "k.1")
     equal(await drain(queue), [b"crosses"], "through two exchanges")
@@ -35,11 +35,11 @@ async def exchange_bind(s):
     equal(await drain(queue), [], "after exchange.unbind")
 
 
-async def alternate_exchange(s):
-    channel = await s.channel()
-    alternate = await s.exchange(channel, "fanout")
-    exchange = await s.exchange(channel, "direct", alternate_exchange=alternate.name)
-    own, rest = await s.queue(channel), await s.queue(channel)
+async def alternate_exchange(c):
+    channel = await c.channel()
+    alternate = await c.exchange(channel, "fanout")
+    exchange = await c.exchange(channel, "direct", alternate_exchange=alternate.name)
+    own, rest = await c.queue(channel), await c.queue(channel)
     await own.bind(exchange, "own")
     await rest.bind(alternate)
     await exchange.publish(Message(b"bound"), "own", mandatory=True)
@@ -48,23 +48,23 @@ async def alternate_exchange(s):
     equal(await drain(rest), [b"unbound"], "the alternate exchange's queue")
 
 
-async def passive(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def passive(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"1", b"2", b"3")
     found = (await channel.declare_queue(queue.name, passive=True)).declaration_result
     equal((found.queue, found.message_count, found.consumer_count), (queue.name, 3, 0),
           "declare-ok")
     await channel.declare_exchange("amq.topic", ExchangeType.TOPIC, passive=True)
-    missing = s.board.name("missing")
+    missing = c.board.name("missing")
     with channel_closed(404, f"NOT_FOUND - no queue '{missing}' in vhost '/'"):
         await channel.declare_queue(missing, passive=True)
     with channel_closed(404, f"NOT_FOUND - no exchange '{missing}' in vhost '/'"):
-        await (await s.channel()).declare_exchange(missing, passive=True)
+        await (await c.channel()).declare_exchange(missing, passive=True)
 
 
-async def server_named(s):
-    channel = await s.channel()
+async def server_named(c):
+    channel = await c.channel()
     queues = [await channel.declare_queue(exclusive=True) for _ in range(2)]
     names = [queue.name for queue in queues]
     true(all(name.startswith("amq.gen-") for name in names), f"amq.gen- names: {names}")
@@ -73,10 +73,10 @@ async def server_named(s):
     equal([await drain(queue) for queue in queues], [[b"found"], []], "queues by these names")
 
 
-async def delete_conditions(s):
-    connection = await s.connect()
+async def delete_conditions(c):
+    connection = await c.connect()
     channel = await connection.channel()
-    queue = await s.queue(channel)
+    queue = await c.queue(channel)
     await consume(queue)
     with channel_closed(406, "PRECONDITION_FAILED", "in use"):
         await channel.queue_delete(queue.name, if_unused=True)
@@ -85,7 +85,7 @@ async def delete_conditions(s):
     with channel_closed(406, "PRECONDITION_FAILED", "not empty"):
         await channel.queue_delete(queue.name, if_empty=True)
     channel = await connection.channel()
-    exchange = await s.exchange(channel, "direct")
+    exchange = await c.exchange(channel, "direct")
     queue = await channel.get_queue(queue.name)
     await queue.bind(exchange, "key")
     with channel_closed(406, "PRECONDITION_FAILED", "in use"):
@@ -95,9 +95,9 @@ async def delete_conditions(s):
     equal(counts, [1, 0], "messages deleted, the first time and once more")
 
 
-async def redeclare_mismatch(s):
-    connection = await s.connect()
-    queue, exchange = s.board.name("queue"), s.board.name("exchange")
+async def redeclare_mismatch(c):
+    connection = await c.connect()
+    queue, exchange = c.board.name("queue"), c.board.name("exchange")
     channel = await connection.channel()
     for _ in range(2):
         await channel.declare_queue(queue, exclusive=True, arguments={"x-message-ttl": 10_000})

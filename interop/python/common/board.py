@@ -1,6 +1,6 @@
 """Runs a program's scenarios in order and prints one line for each.
 
-Owns the deadlines: a scenario has 20 s, the whole program 60 s. Both are kept by SIGALRM, which
+Owns the deadlines: a scenario has 20 s, the whole program 60 c. Both are kept by SIGALRM, which
 interrupts a wait of any kind in the main thread. Never talks to a broker.
 """
 

@@ -7,7 +7,7 @@ from common.board import Board
 from pika_client import connections, consuming, publishing, topology
 from pika_client.blocking import Blocking
 from pika_client.callbacks import AsyncioLoop, SelectLoop
-from pika_client.session import Session
+from pika_client.client import Client
 
 ADAPTERS = {"blocking": Blocking, "select": SelectLoop, "asyncio": AsyncioLoop}
 SCENARIOS = (
@@ -23,14 +23,14 @@ def main():
 
     def call(scenario):
         adapter = ADAPTERS[sys.argv[1]]()
-        adapter.run(with_session(scenario, Session(board, adapter)))
+        adapter.run(with_client(scenario, Client(board, adapter)))
 
     board.run(call)
 
 
-async def with_session(scenario, session):
-    await scenario(session)
-    await session.close()
+async def with_client(scenario, client):
+    await scenario(client)
+    await client.close()
 
 
 main()

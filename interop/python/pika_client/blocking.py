@@ -6,7 +6,7 @@ import pika
 from pika import exceptions
 
 from common.facts import Mismatch
-from pika_client.session import ANSWERED, Delivery, Inbox, Nacked, Returned
+from pika_client.client import ANSWERED, Delivery, Inbox, Nacked, Returned
 
 SERVE_SECONDS = 15
 

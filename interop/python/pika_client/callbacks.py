@@ -13,7 +13,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.adapters.select_connection import IOLoop
 
 from common.facts import Mismatch
-from pika_client.session import ANSWERED, Delivery, Inbox, Nacked, Returned
+from pika_client.client import ANSWERED, Delivery, Inbox, Nacked, Returned
 
 
 class Until:

@@ -1,12 +1,12 @@
 """Consuming, settling, prefetch, get and dead letters with pika."""
 
 from common.facts import check_expired, equal, single_death, true
-from pika_client.session import drain, publish, ready
+from pika_client.client import drain, publish, ready
 
 
-async def consume_order(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def consume_order(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     bodies = [str(number).encode() for number in range(10)]
     await publish(channel, queue, *bodies)
     inbox = await channel.consume(queue, consumer_tag="mine")
@@ -28,9 +28,9 @@ async def settled_count(inbox, queue):
     return await ready(inbox.channel, queue)
 
 
-async def requeue(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def requeue(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"a", b"b")
     await channel.basic_qos(prefetch_count=1)
     inbox = await channel.consume(queue)
@@ -47,9 +47,9 @@ async def requeue(s):
     equal((back.body, back.method.redelivered), (b"b", True), "after its channel closed")
 
 
-async def ack_multiple(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def ack_multiple(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, *[str(number) for number in range(1, 8)])
     inbox = await channel.consume(queue)
     await inbox.take(7)
@@ -60,9 +60,9 @@ async def ack_multiple(s):
     equal(await drain(channel, queue), [b"7"], "the unsettled message")
 
 
-async def reject(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def reject(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"gone", b"back")
     inbox = await channel.consume(queue)
     gone, back = await inbox.take(2)
@@ -74,9 +74,9 @@ async def reject(s):
     equal(await settled_count(inbox, queue), 0, "left")
 
 
-async def prefetch(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def prefetch(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, *[str(number) for number in range(10)])
     await channel.basic_qos(prefetch_count=3)
     inbox = await channel.consume(queue)
@@ -90,9 +90,9 @@ async def prefetch(s):
     equal((await ready(channel, queue), inbox.arrived), (3, []), "after acking all")
 
 
-async def get(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def get(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(
         channel, queue, b"1", b"2", message_id="m", content_type="text/plain", priority=3,
         correlation_id="c", type="t", app_id="a", timestamp=1_700_000_000)
@@ -110,11 +110,11 @@ async def get(s):
     equal(await channel.fetch(queue), None, "get-empty")
 
 
-async def ttl_dead_letter(s):
-    channel = await s.channel()
-    target, exchange = await s.queue(channel), await s.exchange(channel, "direct")
+async def ttl_dead_letter(c):
+    channel = await c.channel()
+    target, exchange = await c.queue(channel), await c.exchange(channel, "direct")
     await channel.queue_bind(target, exchange, "dead")
-    source = await s.queue(
+    source = await c.queue(
         channel, x_dead_letter_exchange=exchange, x_dead_letter_routing_key="dead")
     inbox = await channel.consume(target)
     await publish(channel, source, b"late", expiration="50", headers={"mine": 1})
@@ -127,9 +127,9 @@ async def ttl_dead_letter(s):
     single_death((await inbox.one()).properties.headers, source, "rejected", "", source)
 
 
-async def direct_reply_to(s):
-    asking, answering = await s.channel(), await s.channel()
-    requests = await s.shared_queue(answering)
+async def direct_reply_to(c):
+    asking, answering = await c.channel(), await c.channel()
+    requests = await c.shared_queue(answering)
     server = await answering.consume(requests, auto_ack=True)
     answers = await asking.consume("amq.rabbitmq.reply-to", auto_ack=True)
     await publish(
@@ -142,14 +142,14 @@ async def direct_reply_to(s):
     await answering.queue_delete(requests)
 
 
-async def consumer_cancel_notify(s):
-    channel, other = await s.channel(), await s.channel()
-    queue = await s.shared_queue(channel)
+async def consumer_cancel_notify(c):
+    channel, other = await c.channel(), await c.channel()
+    queue = await c.shared_queue(channel)
     inbox = await channel.consume(queue)
     await other.queue_delete(queue)
     await channel.until(lambda: channel.cancelled)
     equal(channel.cancelled, [inbox.tag], "cancelled consumers")
-    await publish(channel, await s.queue(channel), b"the channel goes on")
+    await publish(channel, await c.queue(channel), b"the channel goes on")
 
 
 SCENARIOS = [

@@ -1,21 +1,21 @@
 """Publishing, confirms, returns, transactions and bodies with pika."""
 
 from common.facts import FRAME_OVERHEAD, HEADERS, LARGE, PRIORITIES, Mismatch, equal
-from pika_client.session import Nacked, Returned, drain, publish, ready
+from pika_client.client import Nacked, Returned, drain, publish, ready
 
 
-async def confirm(s):
-    channel = await s.channel()
-    queue = await s.shared_queue(channel)
+async def confirm(c):
+    channel = await c.channel()
+    queue = await c.shared_queue(channel)
     bodies = [str(number).encode() for number in range(200)]
     await publish(channel, queue, *bodies, delivery_mode=2)
     equal(await drain(channel, queue), bodies, "confirmed messages")
     await channel.queue_delete(queue)
 
 
-async def confirm_nack(s):
-    channel = await s.channel()
-    queue = await s.queue(channel, x_max_length=1, x_overflow="reject-publish")
+async def confirm_nack(c):
+    channel = await c.channel()
+    queue = await c.queue(channel, x_max_length=1, x_overflow="reject-publish")
     await publish(channel, queue, b"fits")
     try:
         await publish(channel, queue, b"does not")
@@ -25,8 +25,8 @@ async def confirm_nack(s):
         raise Mismatch("the second publish was not nacked")
 
 
-async def return_before_confirm(s):
-    channel = await s.channel()
+async def return_before_confirm(c):
+    channel = await c.channel()
     try:
         await channel.publish(
             "amq.direct", "nobody.home", b"back", mandatory=True, message_id="m1", headers={"n": 1})
@@ -38,12 +38,12 @@ async def return_before_confirm(s):
     equal((back.method.exchange, back.method.routing_key), ("amq.direct", "nobody.home"), "route")
     equal((back.body, back.properties.message_id), (b"back", "m1"), "returned content")
     equal(back.properties.headers, {"n": 1}, "returned headers")
-    await publish(channel, await s.queue(channel), b"routable")
+    await publish(channel, await c.queue(channel), b"routable")
 
 
-async def tx_commit(s):
-    channel = await s.channel(confirm=False)
-    queue = await s.queue(channel)
+async def tx_commit(c):
+    channel = await c.channel(confirm=False)
+    queue = await c.queue(channel)
     await channel.tx_select()
     await publish(channel, queue, b"1", b"2")
     equal(await ready(channel, queue), 0, "ready before commit")
@@ -55,9 +55,9 @@ async def tx_commit(s):
     equal(await drain(channel, queue), [b"2"], "left after a committed ack")
 
 
-async def tx_rollback(s):
-    channel = await s.channel(confirm=False)
-    queue = await s.queue(channel)
+async def tx_rollback(c):
+    channel = await c.channel(confirm=False)
+    queue = await c.queue(channel)
     await channel.tx_select()
     await publish(channel, queue, b"kept")
     await channel.tx_commit()
@@ -70,9 +70,9 @@ async def tx_rollback(s):
     equal((back.body, back.method.redelivered), (b"kept", True), "the message whose ack was undone")
 
 
-async def priorities(s):
-    channel = await s.channel()
-    queue = await s.queue(channel, x_max_priority=10)
+async def priorities(c):
+    channel = await c.channel()
+    queue = await c.queue(channel, x_max_priority=10)
     for number, priority in enumerate(PRIORITIES):
         await publish(channel, queue, f"{priority}:{number}", priority=priority)
     order = sorted(range(len(PRIORITIES)), key=lambda number: -PRIORITIES[number])
@@ -80,9 +80,9 @@ async def priorities(s):
     equal(await drain(channel, queue), expected, "order by priority")
 
 
-async def large_message(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def large_message(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     edge = channel.connection.frame_max - FRAME_OVERHEAD
     bodies = [LARGE, LARGE[:edge - 1], LARGE[:edge], LARGE[:edge + 1]]
     await publish(channel, queue, *bodies)
@@ -92,9 +92,9 @@ async def large_message(s):
         equal(delivery.body == body, True, "content of a large body is unchanged")
 
 
-async def empty_message(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def empty_message(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"", message_id="empty", content_type="text/plain")
     await publish(channel, queue, b"next")
     empty, following = await (await channel.consume(queue, auto_ack=True)).take(2)
@@ -103,9 +103,9 @@ async def empty_message(s):
     equal(following.body, b"next", "the message after it")
 
 
-async def header_tables(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def header_tables(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"", headers=HEADERS)
     inbox = await channel.consume(queue, auto_ack=True)
     back = (await inbox.one()).properties.headers

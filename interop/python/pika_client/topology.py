@@ -1,14 +1,14 @@
 """Exchanges, queues and bindings with pika."""
 
 from common.facts import ROUTES, equal, true
-from pika_client.session import anonymous, channel_closed, drain, publish, ready
+from pika_client.client import anonymous, channel_closed, drain, publish, ready
 
 
-async def exchange_types(s):
-    channel = await s.channel()
+async def exchange_types(c):
+    channel = await c.channel()
     for route in ROUTES:
-        exchange = await s.exchange(channel, route.kind)
-        queues = [await s.queue(channel), await s.queue(channel)]
+        exchange = await c.exchange(channel, route.kind)
+        queues = [await c.queue(channel), await c.queue(channel)]
         for index, key, arguments in route.bindings:
             await channel.queue_bind(queues[index], exchange, key, arguments)
         for number, (key, headers) in enumerate(route.messages):
@@ -18,12 +18,12 @@ async def exchange_types(s):
             equal(arrived, expected, f"messages through a {route.kind} exchange")
 
 
-async def exchange_bind(s):
-    channel = await s.channel()
-    source, target = await s.exchange(channel, "topic"), await s.exchange(channel, "fanout")
-    queue = await s.queue(channel)
+async def exchange_bind(c):
+    channel = await c.channel()
+    source, target = await c.exchange(channel, "topic"), await c.exchange(channel, "fanout")
+    queue = await c.queue(channel)
     await channel.queue_bind(queue, target)
-    await channel.queue_bind(await s.queue(channel), source, "keeps.it.alive")
+    await channel.queue_bind(await c.queue(channel), source, "keeps.it.alive")
     await channel.exchange_bind(target, source, "k.#")
     await channel.publish(source, "k.1", b"crosses")
     equal(await drain(channel, queue), [b"crosses"], "through two exchanges")
@@ -32,11 +32,11 @@ async def exchange_bind(s):
     equal(await drain(channel, queue), [], "after exchange.unbind")
 
 
-async def alternate_exchange(s):
-    channel = await s.channel()
-    alternate = await s.exchange(channel, "fanout")
-    exchange = await s.exchange(channel, "direct", alternate_exchange=alternate)
-    own, rest = await s.queue(channel), await s.queue(channel)
+async def alternate_exchange(c):
+    channel = await c.channel()
+    alternate = await c.exchange(channel, "fanout")
+    exchange = await c.exchange(channel, "direct", alternate_exchange=alternate)
+    own, rest = await c.queue(channel), await c.queue(channel)
     await channel.queue_bind(own, exchange, "own")
     await channel.queue_bind(rest, alternate)
     await channel.publish(exchange, "own", b"bound", mandatory=True)
@@ -45,22 +45,22 @@ async def alternate_exchange(s):
     equal(await drain(channel, rest), [b"unbound"], "the alternate exchange's queue")
 
 
-async def passive(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def passive(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await publish(channel, queue, b"1", b"2", b"3")
     found = await channel.queue_declare(queue, passive=True)
     equal((found.queue, found.message_count, found.consumer_count), (queue, 3, 0), "declare-ok")
     await channel.exchange_declare("amq.topic", "topic", passive=True)
-    missing = s.board.name("missing")
+    missing = c.board.name("missing")
     with channel_closed(404, f"NOT_FOUND - no queue '{missing}' in vhost '/'"):
         await channel.queue_declare(missing, passive=True)
     with channel_closed(404, f"NOT_FOUND - no exchange '{missing}' in vhost '/'"):
-        await (await s.channel()).exchange_declare(missing, passive=True)
+        await (await c.channel()).exchange_declare(missing, passive=True)
 
 
-async def server_named(s):
-    channel = await s.channel()
+async def server_named(c):
+    channel = await c.channel()
     names = [await anonymous(channel), await anonymous(channel)]
     true(all(name.startswith("amq.gen-") for name in names), f"amq.gen- names: {names}")
     true(names[0] != names[1], "two different names")
@@ -68,9 +68,9 @@ async def server_named(s):
     equal([await drain(channel, name) for name in names], [[b"found"], []], "queues by these names")
 
 
-async def delete_conditions(s):
-    channel = await s.channel()
-    queue = await s.queue(channel)
+async def delete_conditions(c):
+    channel = await c.channel()
+    queue = await c.queue(channel)
     await channel.consume(queue)
     with channel_closed(406, "PRECONDITION_FAILED", "in use"):
         await channel.queue_delete(queue, if_unused=True)
@@ -79,7 +79,7 @@ async def delete_conditions(s):
     with channel_closed(406, "PRECONDITION_FAILED", "not empty"):
         await channel.queue_delete(queue, if_empty=True)
     channel = await channel.connection.channel()
-    exchange = await s.exchange(channel, "direct")
+    exchange = await c.exchange(channel, "direct")
     await channel.queue_bind(queue, exchange, "key")
     with channel_closed(406, "PRECONDITION_FAILED", "in use"):
         await channel.exchange_delete(exchange, if_unused=True)
@@ -88,9 +88,9 @@ async def delete_conditions(s):
     equal(counts, [1, 0], "messages deleted, the first time and once more")
 
 
-async def redeclare_mismatch(s):
-    connection = await s.connect()
-    queue, exchange = s.board.name("queue"), s.board.name("exchange")
+async def redeclare_mismatch(c):
+    connection = await c.connect()
+    queue, exchange = c.board.name("queue"), c.board.name("exchange")
     channel = await connection.channel()
     for _ in range(2):
         await channel.queue_declare(queue, exclusive=True, arguments={"x-message-ttl": 10_000})

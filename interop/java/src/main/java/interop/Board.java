@@ -22,7 +22,7 @@ final class Board {
 
   /** What a scenario does; it fails by throwing. */
   interface Steps {
-    void run(Session session) throws Exception;
+    void run(Client client) throws Exception;
   }
 
   /** A scenario and its name in the list. */
@@ -57,8 +57,8 @@ final class Board {
       return "not reached within the time of the program";
     }
     Future<?> outcome = threads.submit(() -> {
-      try (Session session = new Session()) {
-        scenario.steps().run(session);
+      try (Client client = new Client()) {
+        scenario.steps().run(client);
       }
       return null;
     });

@@ -3,15 +3,15 @@ package interop;
 import static interop.Board.nameFor;
 import static interop.Facts.contains;
 import static interop.Facts.equal;
-import static interop.Session.bytes;
-import static interop.Session.closedWith;
-import static interop.Session.closes;
-import static interop.Session.drain;
-import static interop.Session.openChannel;
-import static interop.Session.publish;
-import static interop.Session.queue;
-import static interop.Session.text;
-import static interop.Session.texts;
+import static interop.Client.bytes;
+import static interop.Client.closedWith;
+import static interop.Client.closes;
+import static interop.Client.drain;
+import static interop.Client.openChannel;
+import static interop.Client.publish;
+import static interop.Client.queue;
+import static interop.Client.text;
+import static interop.Client.texts;
 
 import com.rabbitmq.client.AMQP.BasicProperties;
 import com.rabbitmq.client.AuthenticationFailureException;
@@ -50,9 +50,9 @@ final class Connections {
     return closed;
   }
 
-  private static void exclusiveQueue(Session s) throws Exception {
-    Channel owner = s.channel();
-    Connection other = s.connect();
+  private static void exclusiveQueue(Client c) throws Exception {
+    Channel owner = c.channel();
+    Connection other = c.connect();
     String queue = queue(owner);
     String[] locked = texts(
         "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '" + queue + "'");
@@ -62,8 +62,8 @@ final class Connections {
     equal(drain(owner, queue), List.of("still mine"), "the owner's queue");
   }
 
-  private static void errorClosesChannel(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void errorClosesChannel(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel failing = openChannel(connection);
     Channel steady = openChannel(connection);
     var failed = closing(failing);
@@ -81,8 +81,8 @@ final class Connections {
     equal(connection.isOpen(), true, "the connection is open");
   }
 
-  private static void errorClosesConnection(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void errorClosesConnection(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel channel = openChannel(connection);
     var closed = closing(connection);
     closes(540, texts("NOT_IMPLEMENTED - prefetch_size!=0"), () -> {
@@ -93,8 +93,8 @@ final class Connections {
     equal(connection.isOpen(), false, "the connection is open");
   }
 
-  private static void manyChannels(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void manyChannels(Client c) throws Exception {
+    Connection connection = c.connect();
     List<Channel> channels = new ArrayList<>();
     List<String> queues = new ArrayList<>();
     HashSet<Integer> numbers = new HashSet<>();
@@ -113,10 +113,10 @@ final class Connections {
     }
   }
 
-  private static void reconnect(Session s) throws Exception {
+  private static void reconnect(Client c) throws Exception {
     String name = nameFor("again");
     for (int i = 0; i < 5; i++) {
-      Connection connection = s.connect();
+      Connection connection = c.connect();
       Channel channel = openChannel(connection);
       var declared = channel.queueDeclare(name, false, true, false, null);
       equal(declared.getMessageCount(), 0, "messages of the new queue");
@@ -126,10 +126,10 @@ final class Connections {
   }
 
   /** The wait is a message that expires later: nothing else moves on the connection. */
-  private static void heartbeat(Session s) throws Exception {
-    ConnectionFactory factory = Session.factory();
+  private static void heartbeat(Client c) throws Exception {
+    ConnectionFactory factory = Client.factory();
     factory.setRequestedHeartbeat(1);
-    Connection connection = s.connect(factory);
+    Connection connection = c.connect(factory);
     equal(connection.getHeartbeat(), 1, "the negotiated interval");
     Channel channel = openChannel(connection);
     String target = queue(channel);
@@ -142,11 +142,11 @@ final class Connections {
     equal(connection.isOpen(), true, "the connection is open");
   }
 
-  private static void wrongPassword(Session s) throws Exception {
-    ConnectionFactory factory = Session.factory();
+  private static void wrongPassword(Client c) throws Exception {
+    ConnectionFactory factory = Client.factory();
     factory.setPassword("wrong");
     try {
-      s.connect(factory);
+      c.connect(factory);
     } catch (AuthenticationFailureException refused) {
       contains(refused.getMessage(), Facts.WRONG_PASSWORD_TEXT);
       return;
@@ -154,10 +154,10 @@ final class Connections {
     throw new AssertionError("a wrong password was accepted");
   }
 
-  private static void unknownVhost(Session s) throws Exception {
-    ConnectionFactory factory = Session.factory();
+  private static void unknownVhost(Client c) throws Exception {
+    ConnectionFactory factory = Client.factory();
     String name = nameFor("vhost");
     factory.setVirtualHost(name);
-    closes(530, texts("NOT_ALLOWED - vhost " + name + " not found"), () -> s.connect(factory));
+    closes(530, texts("NOT_ALLOWED - vhost " + name + " not found"), () -> c.connect(factory));
   }
 }

@@ -3,15 +3,15 @@ package interop;
 import static interop.Facts.comparable;
 import static interop.Facts.equal;
 import static interop.Facts.singleDeath;
-import static interop.Session.bytes;
-import static interop.Session.drain;
-import static interop.Session.exchange;
-import static interop.Session.openChannel;
-import static interop.Session.publish;
-import static interop.Session.queue;
-import static interop.Session.ready;
-import static interop.Session.sharedQueue;
-import static interop.Session.text;
+import static interop.Client.bytes;
+import static interop.Client.drain;
+import static interop.Client.exchange;
+import static interop.Client.openChannel;
+import static interop.Client.publish;
+import static interop.Client.queue;
+import static interop.Client.ready;
+import static interop.Client.sharedQueue;
+import static interop.Client.text;
 
 import com.rabbitmq.client.AMQP.BasicProperties;
 import com.rabbitmq.client.Channel;
@@ -52,8 +52,8 @@ final class Consuming {
     return IntStream.range(0, count).mapToObj(String::valueOf).toArray(String[]::new);
   }
 
-  private static void consumeOrder(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void consumeOrder(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     publish(channel, queue, numbers(10));
     Inbox inbox = Inbox.start(channel, queue, "mine", false);
@@ -76,8 +76,8 @@ final class Consuming {
     return ready(channel, queue);
   }
 
-  private static void requeue(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void requeue(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel channel = openChannel(connection);
     String queue = queue(channel);
     publish(channel, queue, "a", "b");
@@ -94,8 +94,8 @@ final class Consuming {
     equal(seen(Inbox.of(openChannel(connection), queue).one()), "b true", "its channel closed");
   }
 
-  private static void ackMultiple(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void ackMultiple(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     publish(channel, queue, numbers(7));
     Inbox inbox = Inbox.of(channel, queue);
@@ -107,8 +107,8 @@ final class Consuming {
     equal(drain(channel, queue), List.of("6"), "the unsettled message");
   }
 
-  private static void reject(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void reject(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     publish(channel, queue, "gone", "back");
     Inbox inbox = Inbox.of(channel, queue);
@@ -121,8 +121,8 @@ final class Consuming {
     equal(settledCount(channel, queue, inbox), 0, "left");
   }
 
-  private static void prefetch(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void prefetch(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     publish(channel, queue, numbers(10));
     channel.basicQos(3);
@@ -139,8 +139,8 @@ final class Consuming {
     equal(inbox.isEmpty(), true, "nothing beyond the prefetch count");
   }
 
-  private static void get(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void get(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     var sent = new BasicProperties.Builder().messageId("m").contentType("text/plain").priority(3)
         .correlationId("c").type("t").appId("a").timestamp(new Date(1_700_000_000_000L)).build();
@@ -160,8 +160,8 @@ final class Consuming {
     equal(channel.basicGet(queue, false), null, "get-empty");
   }
 
-  private static void ttlDeadLetter(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void ttlDeadLetter(Client c) throws Exception {
+    Channel channel = c.channel();
     String target = queue(channel);
     String exchange = exchange(channel, "direct", null);
     channel.queueBind(target, exchange, "dead");
@@ -183,9 +183,9 @@ final class Consuming {
     singleDeath(inbox.one().getProperties().getHeaders(), source, "rejected", "", source);
   }
 
-  private static void directReplyTo(Session s) throws Exception {
-    Channel asking = s.channel();
-    Channel answering = s.channel();
+  private static void directReplyTo(Client c) throws Exception {
+    Channel asking = c.channel();
+    Channel answering = c.channel();
     String requests = sharedQueue(answering);
     Inbox server = Inbox.noAck(answering, requests);
     Inbox answers = Inbox.noAck(asking, "amq.rabbitmq.reply-to");
@@ -202,9 +202,9 @@ final class Consuming {
     answering.queueDelete(requests);
   }
 
-  private static void consumerCancelNotify(Session s) throws Exception {
-    Channel channel = s.channel();
-    Channel other = s.channel();
+  private static void consumerCancelNotify(Client c) throws Exception {
+    Channel channel = c.channel();
+    Channel other = c.channel();
     String queue = sharedQueue(channel);
     Inbox inbox = Inbox.start(channel, queue, "mine", false);
     other.queueDelete(queue);

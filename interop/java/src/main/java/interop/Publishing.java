@@ -2,15 +2,15 @@ package interop;
 
 import static interop.Facts.comparable;
 import static interop.Facts.equal;
-import static interop.Session.bytes;
-import static interop.Session.confirmed;
-import static interop.Session.drain;
-import static interop.Session.openChannel;
-import static interop.Session.publish;
-import static interop.Session.queue;
-import static interop.Session.ready;
-import static interop.Session.sharedQueue;
-import static interop.Session.text;
+import static interop.Client.bytes;
+import static interop.Client.confirmed;
+import static interop.Client.drain;
+import static interop.Client.openChannel;
+import static interop.Client.publish;
+import static interop.Client.queue;
+import static interop.Client.ready;
+import static interop.Client.sharedQueue;
+import static interop.Client.text;
 
 import com.rabbitmq.client.AMQP.BasicProperties;
 import com.rabbitmq.client.Channel;
@@ -44,8 +44,8 @@ final class Publishing {
 
   private Publishing() {}
 
-  private static void confirm(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void confirm(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = sharedQueue(channel);
     List<String> bodies = new ArrayList<>();
     for (int i = 0; i < 200; i++) {
@@ -57,8 +57,8 @@ final class Publishing {
     channel.queueDelete(queue);
   }
 
-  private static void confirmNack(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void confirmNack(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel, Map.of("x-max-length", 1, "x-overflow", "reject-publish"));
     publish(channel, queue, "fits");
     channel.basicPublish("", queue, null, bytes("does not"));
@@ -66,8 +66,8 @@ final class Publishing {
     equal(drain(channel, queue), List.of("fits"), "the queue's messages");
   }
 
-  private static void returnBeforeConfirm(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void returnBeforeConfirm(Client c) throws Exception {
+    Channel channel = c.channel();
     BlockingQueue<Object> events = new LinkedBlockingQueue<>();
     channel.addReturnListener(events::add);
     channel.addConfirmListener(
@@ -86,8 +86,8 @@ final class Publishing {
     equal(events.take(), "ack", "the answer to a routable message");
   }
 
-  private static void txCommit(Session s) throws Exception {
-    Channel channel = s.connect().createChannel();
+  private static void txCommit(Client c) throws Exception {
+    Channel channel = c.connect().createChannel();
     String queue = queue(channel);
     channel.txSelect();
     channel.basicPublish("", queue, null, bytes("1"));
@@ -101,8 +101,8 @@ final class Publishing {
     equal(drain(channel, queue), List.of("2"), "left after a committed ack");
   }
 
-  private static void txRollback(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void txRollback(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel channel = connection.createChannel();
     String queue = queue(channel);
     channel.txSelect();
@@ -118,8 +118,8 @@ final class Publishing {
         "the message whose ack was undone");
   }
 
-  private static void priorities(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void priorities(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel, Map.of("x-max-priority", 10));
     List<String> expected = new ArrayList<>();
     for (int priority : Facts.PRIORITIES) {
@@ -132,8 +132,8 @@ final class Publishing {
     equal(drain(channel, queue), expected, "order by priority");
   }
 
-  private static void largeMessage(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void largeMessage(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel channel = openChannel(connection);
     String queue = queue(channel);
     byte[] large = new byte[LARGE];
@@ -153,8 +153,8 @@ final class Publishing {
     }
   }
 
-  private static void emptyMessage(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void emptyMessage(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     var properties =
         new BasicProperties.Builder().messageId("empty").contentType("text/plain").build();
@@ -167,8 +167,8 @@ final class Publishing {
     equal(text(taken.get(1).getBody()), "next", "the message after it");
   }
 
-  private static void headerTables(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void headerTables(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     Map<String, Object> headers = Facts.headers();
     var properties = new BasicProperties.Builder().headers(headers).build();

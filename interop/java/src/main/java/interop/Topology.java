@@ -2,16 +2,16 @@ package interop;
 
 import static interop.Board.nameFor;
 import static interop.Facts.equal;
-import static interop.Session.bytes;
-import static interop.Session.closes;
-import static interop.Session.confirmed;
-import static interop.Session.drain;
-import static interop.Session.exchange;
-import static interop.Session.openChannel;
-import static interop.Session.publish;
-import static interop.Session.queue;
-import static interop.Session.ready;
-import static interop.Session.texts;
+import static interop.Client.bytes;
+import static interop.Client.closes;
+import static interop.Client.confirmed;
+import static interop.Client.drain;
+import static interop.Client.exchange;
+import static interop.Client.openChannel;
+import static interop.Client.publish;
+import static interop.Client.queue;
+import static interop.Client.ready;
+import static interop.Client.texts;
 
 import com.rabbitmq.client.AMQP.BasicProperties;
 import com.rabbitmq.client.AMQP.Queue.DeclareOk;
@@ -35,8 +35,8 @@ final class Topology {
 
   private Topology() {}
 
-  private static void exchangeTypes(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void exchangeTypes(Client c) throws Exception {
+    Channel channel = c.channel();
     for (Facts.Route route : Facts.ROUTES) {
       String exchange = exchange(channel, route.kind(), null);
       List<String> queues = List.of(queue(channel), queue(channel));
@@ -57,8 +57,8 @@ final class Topology {
     }
   }
 
-  private static void exchangeBind(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void exchangeBind(Client c) throws Exception {
+    Channel channel = c.channel();
     String source = exchange(channel, "topic", null);
     String target = exchange(channel, "fanout", null);
     String queue = queue(channel);
@@ -74,8 +74,8 @@ final class Topology {
     equal(drain(channel, queue), List.of(), "after exchange.unbind");
   }
 
-  private static void alternateExchange(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void alternateExchange(Client c) throws Exception {
+    Channel channel = c.channel();
     String alternate = exchange(channel, "fanout", null);
     String exchange = exchange(channel, "direct", Map.of("alternate-exchange", alternate));
     String own = queue(channel);
@@ -92,8 +92,8 @@ final class Topology {
     equal(returns.get(), 0, "returned messages");
   }
 
-  private static void passive(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void passive(Client c) throws Exception {
+    Channel channel = c.channel();
     String queue = queue(channel);
     publish(channel, queue, "1", "2", "3");
     DeclareOk found = channel.queueDeclarePassive(queue);
@@ -103,13 +103,13 @@ final class Topology {
     String missing = nameFor("missing");
     closes(404, texts("NOT_FOUND - no queue '" + missing + "' in vhost '/'"),
         () -> channel.queueDeclarePassive(missing));
-    Channel other = s.channel();
+    Channel other = c.channel();
     closes(404, texts("NOT_FOUND - no exchange '" + missing + "' in vhost '/'"),
         () -> other.exchangeDeclarePassive(missing));
   }
 
-  private static void serverNamed(Session s) throws Exception {
-    Channel channel = s.channel();
+  private static void serverNamed(Client c) throws Exception {
+    Channel channel = c.channel();
     String first = channel.queueDeclare().getQueue();
     String second = channel.queueDeclare().getQueue();
     equal(first.startsWith("amq.gen-"), true, "an amq.gen- name, not " + first);
@@ -120,8 +120,8 @@ final class Topology {
     equal(drain(channel, second), List.of(), "the second queue");
   }
 
-  private static void deleteConditions(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void deleteConditions(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel using = openChannel(connection);
     String queue = queue(using);
     Inbox.of(using, queue);
@@ -140,8 +140,8 @@ final class Topology {
     equal(deleting.queueDelete(queue).getMessageCount(), 0, "deleted once more");
   }
 
-  private static void redeclareMismatch(Session s) throws Exception {
-    Connection connection = s.connect();
+  private static void redeclareMismatch(Client c) throws Exception {
+    Connection connection = c.connect();
     Channel channel = openChannel(connection);
     String queue = nameFor("queue");
     String exchange = nameFor("exchange");

@@ -8,7 +8,7 @@ import { nameFor } from './board.mjs';
 import { contains, equal } from './facts.mjs';
 
 /** Opens connections for one scenario and closes what is left of them. */
-export class Session {
+export class Client {
   #open = new Set();
 
   async connect({ password, vhost, heartbeat } = {}) {

@@ -19,7 +19,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 
 /** Opens a scenario's connections and channels, and closes what is left of them. */
-final class Session implements AutoCloseable {
+final class Client implements AutoCloseable {
   private static final long CONFIRM_MILLIS = 15_000;
 
   private final List<Connection> open = new ArrayList<>();

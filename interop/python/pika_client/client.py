@@ -31,7 +31,7 @@ class Returned(Exception):
     """The broker returned a message, and confirmed it only then; the delivery is in args[0]."""
 
 
-class Session:
+class Client:
     """Opens connections for one scenario and closes what is left of them."""
 
     def __init__(self, board, adapter):

@@ -20,11 +20,11 @@ use crate::facts::{Outcome, equal, table};
 
 /// Opens connections for one scenario and keeps them; lapin closes one that is dropped.
 #[derive(Default)]
-pub struct Session {
+pub struct Client {
     open: Mutex<Vec<Arc<Connection>>>,
 }
 
-impl Session {
+impl Client {
     /// A connection; `change` may alter where and how.
     pub async fn connect_with(
         &self,

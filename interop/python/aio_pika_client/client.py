@@ -18,7 +18,7 @@ CODES = {
 }
 
 
-class Session:
+class Client:
     """Opens connections for one scenario and closes what is left of them."""
 
     def __init__(self, board):

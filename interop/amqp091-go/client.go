@@ -10,13 +10,13 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// session opens connections for one scenario and closes what is left of them.
-type session struct {
+// client opens connections for one scenario and closes what is left of them.
+type client struct {
 	open []*amqp.Connection
 }
 
 // connect opens a connection; change may alter where and how.
-func (s *session) connect(change func(*amqp.URI, *amqp.Config)) (*amqp.Connection, error) {
+func (c *client) connect(change func(*amqp.URI, *amqp.Config)) (*amqp.Connection, error) {
 	uri, err := amqp.ParseURI(os.Getenv("AMQP_URI"))
 	if err != nil {
 		return nil, err
@@ -28,18 +28,18 @@ func (s *session) connect(change func(*amqp.URI, *amqp.Config)) (*amqp.Connectio
 	config.Vhost = uri.Vhost
 	connection, err := amqp.DialConfig(uri.String(), config)
 	if err == nil {
-		s.open = append(s.open, connection)
+		c.open = append(c.open, connection)
 	}
 	return connection, err
 }
 
-func (s *session) connection() *amqp.Connection {
-	return must(s.connect(nil))
+func (c *client) connection() *amqp.Connection {
+	return must(c.connect(nil))
 }
 
 // channel opens a channel in confirm mode on a connection of its own.
-func (s *session) channel() *amqp.Channel {
-	return openChannel(s.connection())
+func (c *client) channel() *amqp.Channel {
+	return openChannel(c.connection())
 }
 
 func openChannel(connection *amqp.Connection) *amqp.Channel {
@@ -48,8 +48,8 @@ func openChannel(connection *amqp.Connection) *amqp.Channel {
 	return channel
 }
 
-func (s *session) close() {
-	for _, connection := range s.open {
+func (c *client) close() {
+	for _, connection := range c.open {
 		if !connection.IsClosed() {
 			check(connection.Close())
 		}
@@ -75,8 +75,8 @@ func autoDeleteExchange(channel *amqp.Channel, kind string, arguments amqp.Table
 }
 
 // publishTo publishes, waits for the confirm where there is one, and gives its outcome.
-func publishTo(channel *amqp.Channel, exchange, key string, mandatory bool, m amqp.Publishing) bool {
-	confirm := must(channel.PublishWithDeferredConfirm(exchange, key, mandatory, false, m))
+func publishTo(ch *amqp.Channel, exchange, key string, mandatory bool, m amqp.Publishing) bool {
+	confirm := must(ch.PublishWithDeferredConfirm(exchange, key, mandatory, false, m))
 	if confirm == nil {
 		return true
 	}
