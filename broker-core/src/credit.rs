@@ -1,9 +1,10 @@
 //! A channel's share of `basic.qos(global=true)`: how many deliveries of all its consumers may be
 //! unacked at once.
 //!
-//! Queues reserve before they choose a message; the channel releases what its client settled. A
-//! queue that found no credit leaves its name in the connection's inbox and looks once more, so
-//! whoever releases must afterwards take the inbox's skipped queues and resume them.
+//! A queue reserves before it chooses a message, and releases when the delivery is settled or comes
+//! back; the channel only sets the limit. A queue that found no credit leaves its name in the
+//! connection's inbox and looks once more. Whoever makes room (the queue that releases, the channel
+//! that raises its limit) afterwards takes the inbox's skipped queues and resumes them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -10,15 +10,20 @@
 //! A consumer that is not ready is taken out of its ring when its turn comes, so that a queue
 //! with thousands of busy consumers finds the next idle one at once. What is chosen for a
 //! consumer is staged here and pushed to its inbox once per batch.
+//!
+//! A delivery that awaits its ack holds one credit of its channel until it is settled, also when
+//! its consumer is cancelled meanwhile.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::command::ConsumerSpec;
 use super::effects::Effects;
 use super::spare;
-use crate::inbox::{ConsumerId, INBOX_BYTES_MAX, Pushed};
+use crate::credit::ChannelCredit;
+use crate::inbox::{ConsumerId, Event, INBOX_BYTES_MAX, Inbox, Pushed};
 use crate::message::{RecordRef, Records};
 
 /// Staged bytes are counted in the connection's inbox at the latest when they are this many; so
@@ -102,6 +107,14 @@ struct Turn {
     ring: VecDeque<Key>,
 }
 
+/// A consumer that was cancelled with unacked deliveries.
+#[derive(Debug)]
+struct Departed {
+    inbox: Arc<Inbox>,
+    credit: Arc<ChannelCredit>,
+    unacked: u32,
+}
+
 /// Staged messages of a consumer whose connection is gone.
 #[derive(Debug)]
 pub(super) struct Unsent {
@@ -119,6 +132,9 @@ pub(super) struct Consumers {
     waiting: Vec<Key>,
     staged: Vec<Key>,
     gone: Vec<ConsumerId>,
+    departed: FxHashMap<ConsumerId, Departed>,
+    /// Connections with a limited channel that got credit back.
+    freed: Vec<Arc<Inbox>>,
 }
 
 impl Consumers {
@@ -179,12 +195,47 @@ impl Consumers {
         }
         self.turn(consumer.spec.priority).members -= 1;
         self.turns.retain(|turn| turn.members > 0);
-        if self.by_id.is_empty() {
-            *self = Consumers::default();
-        } else {
-            self.free.push(key);
+        self.free.push(key);
+        self.shrink();
+        if !consumer.spec.no_ack && consumer.unacked > 0 {
+            let departed = Departed {
+                inbox: consumer.spec.inbox.clone(),
+                credit: consumer.spec.credit.clone(),
+                unacked: consumer.unacked,
+            };
+            self.departed.insert(id, departed);
         }
         Some(consumer)
+    }
+
+    /// Tells every consumer that the queue is gone, and frees all credit.
+    pub(super) fn dismiss(self, effects: &mut Effects) {
+        let mut freed = self.freed;
+        for consumer in self.seats.into_iter().flatten() {
+            let spec = consumer.spec;
+            let event = Event::ConsumerCancelled {
+                channel: spec.channel,
+                consumer: spec.id,
+            };
+            effects.pushed(spec.inbox.push_event(event, None));
+            if !spec.no_ack {
+                free(&spec.credit, &spec.inbox, consumer.unacked, &mut freed);
+            }
+        }
+        for departed in self.departed.into_values() {
+            free(
+                &departed.credit,
+                &departed.inbox,
+                departed.unacked,
+                &mut freed,
+            );
+        }
+        effects.freed.append(&mut freed);
+    }
+
+    /// Connections that got credit back and whose other queues may go on.
+    pub(super) fn take_freed(&mut self, effects: &mut Effects) {
+        effects.freed.append(&mut self.freed);
     }
 
     #[inline]
@@ -292,19 +343,34 @@ impl Consumers {
         unsent
     }
 
-    /// So many deliveries of a consumer were settled or came back.
+    /// So many deliveries of a consumer were settled or came back: their credit is free.
     pub(super) fn settled(&mut self, id: ConsumerId, count: u32) {
         let Some(&key) = self.by_id.get(&id) else {
-            return;
+            return self.settled_by_departed(id, count);
         };
         let Some(consumer) = &mut self.seats[key.0 as usize] else {
             return;
         };
-        consumer.unacked = consumer.unacked.saturating_sub(count);
-        if consumer.seat == Seat::Full && count > 0 {
+        debug_assert!(consumer.unacked >= count, "settled more than delivered");
+        consumer.unacked -= count;
+        let spec = &consumer.spec;
+        free(&spec.credit, &spec.inbox, count, &mut self.freed);
+        if consumer.seat == Seat::Full {
             consumer.seat = Seat::InTurn;
-            let priority = consumer.spec.priority;
+            let priority = spec.priority;
             self.turn(priority).ring.push_back(key);
+        }
+    }
+
+    fn settled_by_departed(&mut self, id: ConsumerId, count: u32) {
+        let Some(departed) = self.departed.get_mut(&id) else {
+            return;
+        };
+        free(&departed.credit, &departed.inbox, count, &mut self.freed);
+        departed.unacked -= count;
+        if departed.unacked == 0 {
+            self.departed.remove(&id);
+            self.shrink();
         }
     }
 
@@ -347,6 +413,21 @@ impl Consumers {
         self.seats.capacity() * size_of::<Option<Consumer>>()
     }
 
+    /// Without consumers nothing is kept.
+    fn shrink(&mut self) {
+        if self.by_id.is_empty() && self.departed.is_empty() {
+            let (gone, freed) = (
+                std::mem::take(&mut self.gone),
+                std::mem::take(&mut self.freed),
+            );
+            *self = Consumers {
+                gone,
+                freed,
+                ..Consumers::default()
+            };
+        }
+    }
+
     fn turn(&mut self, priority: i32) -> &mut Turn {
         let index = self.turns.partition_point(|turn| turn.priority > priority);
         if self
@@ -362,5 +443,14 @@ impl Consumers {
             self.turns.insert(index, turn);
         }
         &mut self.turns[index]
+    }
+}
+
+/// Gives credit back. Only a limited channel can have queues that wait for it.
+fn free(credit: &ChannelCredit, inbox: &Arc<Inbox>, count: u32, freed: &mut Vec<Arc<Inbox>>) {
+    credit.release(count);
+    let may_wait = credit.limit() != 0 && !inbox.is_closed();
+    if may_wait && !freed.iter().any(|other| Arc::ptr_eq(other, inbox)) {
+        freed.push(inbox.clone());
     }
 }

@@ -112,7 +112,7 @@ impl Queue {
                 self.chunks.remove(place);
             }
         }
-        self.give_up(key, records.len() as u32);
+        self.consumers.expel(key);
     }
 
     /// Pushes what is staged. Messages for a connection that is gone return to their places, and
@@ -135,16 +135,6 @@ impl Queue {
         } else {
             let ordinals: Vec<u64> = records.iter().map(|record| record.ordinal()).collect();
             self.put_back_unseen(&ordinals, &Records::new());
-        }
-        self.give_up(key, records.len() as u32);
-    }
-
-    /// A consumer's connection is gone: the credit of what it did not get is free again.
-    fn give_up(&mut self, key: Key, count: u32) {
-        if let Some(consumer) = self.consumers.get(key)
-            && !consumer.spec.no_ack
-        {
-            consumer.spec.credit.release(count);
         }
         self.consumers.expel(key);
     }

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use smallvec::SmallVec;
 
+use super::command::Command;
 use super::handle::{Deletion, QueueHandle, QueueHost};
 use crate::credit::ChannelCredit;
 use crate::inbox::{Inbox, Pushed};
@@ -16,6 +17,8 @@ pub(super) struct Effects {
     wakers: SmallVec<[Waker; 2]>,
     /// Connections and channels that had no room for a message.
     skipped: Vec<(Arc<Inbox>, Arc<ChannelCredit>)>,
+    /// Connections whose channels got credit back.
+    pub(super) freed: Vec<Arc<Inbox>>,
     pub(super) arm: Option<Timestamp>,
     pub(super) dead_letters: bool,
     /// A bounded step ended before the work did.
@@ -57,6 +60,14 @@ impl Effects {
             inbox.skip(queue);
             // What became ready before it knew of us will not tell us.
             resume |= inbox.is_ready() && credit.is_ready();
+        }
+        for skipped in self.freed.iter().flat_map(|inbox| inbox.take_skipped()) {
+            if let Some(skipped) = skipped.upgrade() {
+                match Arc::ptr_eq(&skipped, queue) {
+                    true => resume = true,
+                    false => skipped.submit(now, Command::Resume),
+                }
+            }
         }
         if let Some(deadline) = self.arm {
             host.arm(queue, deadline);

@@ -54,12 +54,14 @@ impl Queue {
         effects.failed = Some(panic_message(panic.as_ref()));
         let now = self.now;
         let fresh = Queue::new(self.identity.clone(), self.settings.clone());
-        let mut broken = std::mem::replace(self, fresh);
+        let broken = std::mem::replace(self, fresh);
         self.life = Life::Failed;
         self.now = now;
-        // What is left of the consumers is told if it still can be.
-        let told = catch_unwind(AssertUnwindSafe(|| broken.cancel_consumers(effects)));
-        drop((broken, told));
+        // Its consumers are told if that does not panic too.
+        let consumers = broken.consumers;
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            consumers.dismiss(effects)
+        })));
         false
     }
 

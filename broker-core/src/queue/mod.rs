@@ -171,6 +171,7 @@ impl Queue {
             self.expire();
             self.drop_gone_consumers(effects);
         }
+        self.consumers.take_freed(effects);
         effects.dead_letters |= self.dead.announce();
         if self.life == Life::Running {
             self.arm(effects);

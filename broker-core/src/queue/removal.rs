@@ -4,7 +4,7 @@ use super::chunks::Chunks;
 use super::handle::{Deletion, ReplyTo};
 use super::{Effects, Life, Queue, saturated};
 use crate::error::BrokerError;
-use crate::inbox::{Answer, Event};
+use crate::inbox::Answer;
 
 impl Queue {
     /// Drops all ready messages; they are not dead-lettered.
@@ -62,22 +62,10 @@ impl Queue {
     pub(super) fn delete(&mut self, reason: Deletion, effects: &mut Effects) {
         self.life = Life::Deleted;
         effects.deleted = Some(reason);
-        self.cancel_consumers(effects);
+        std::mem::take(&mut self.consumers).dismiss(effects);
         self.ready = Default::default();
         self.unacked.clear();
         let chunks: Chunks = self.dead.rehouse(&self.chunks);
         self.chunks = chunks;
-    }
-
-    /// Tells every consumer that the queue is gone.
-    pub(super) fn cancel_consumers(&mut self, effects: &mut Effects) {
-        for consumer in std::mem::take(&mut self.consumers).iter() {
-            let spec = &consumer.spec;
-            let event = Event::ConsumerCancelled {
-                channel: spec.channel,
-                consumer: spec.id,
-            };
-            effects.pushed(spec.inbox.push_event(event, None));
-        }
     }
 }

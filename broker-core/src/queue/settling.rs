@@ -17,13 +17,15 @@ impl Queue {
             self.unacked.subtract(self.chunks.record(entry.place));
             self.chunks.remove(entry.place);
             self.totals.ack += 1;
-            if entry.consumer != run.0 {
+            if entry.consumer != run.0 && run.1 > 0 {
                 self.consumers.settled(run.0, run.1);
-                run = (entry.consumer, 0);
+                run.1 = 0;
             }
-            run.1 += 1;
+            run = (entry.consumer, run.1 + 1);
         }
-        self.consumers.settled(run.0, run.1);
+        if run.1 > 0 {
+            self.consumers.settled(run.0, run.1);
+        }
     }
 
     /// Back to their places, marked as possibly seen.

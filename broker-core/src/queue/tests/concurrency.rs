@@ -92,7 +92,6 @@ fn a_consumer_beside_publishers_gets_everything_once_and_in_order() {
                 bed.submit(Command::Ack {
                     ordinals: ordinals(&taken),
                 });
-                client.credit.release(taken.len() as u32);
                 client.resume(bed.now);
             }
         });

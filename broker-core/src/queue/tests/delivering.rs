@@ -112,12 +112,6 @@ fn channel_credit_is_shared_by_its_consumers() {
     bed.submit(Command::Ack {
         ordinals: ordinals(&first[..2]),
     });
-    assert!(
-        client.read().is_empty(),
-        "the channel has not released its credit yet"
-    );
-    client.credit.release(2);
-    client.resume(bed.now);
     assert_eq!(client.bodies().len(), 2);
     assert_eq!(client.credit.used(), 3);
 }
@@ -256,7 +250,6 @@ fn a_skipped_connection_that_became_ready_meanwhile_is_not_forgotten() {
     for expected in ["m0", "m1", "m2"] {
         let delivered = client.deliveries();
         assert_eq!(delivered[0].body, expected);
-        client.credit.release(1);
         bed.submit(Command::Ack {
             ordinals: ordinals(&delivered),
         });
@@ -338,4 +331,77 @@ fn every_delivery_is_counted_by_its_kind() {
     let totals = bed.totals();
     assert_eq!((totals.publish, totals.deliver), (2, 4));
     assert_eq!((totals.redeliver, totals.ack), (2, 2));
+}
+
+#[test]
+fn credit_freed_in_one_queue_wakes_another_that_waits_for_it() {
+    let (one, other) = (Bed::new(Settings::default()), Bed::new(Settings::default()));
+    let client = Client::new();
+    client.credit.set_limit(2);
+    client.consume(&one, 1);
+    client.consume(&other, 2);
+    publish_names(&one, 2);
+    let taken = client.deliveries();
+    publish_names(&other, 2);
+    assert!(client.deliveries().is_empty());
+    one.submit(Command::Reject {
+        ordinals: ordinals(&taken),
+    });
+    assert_eq!(client.bodies().len(), 2);
+    other.assert_counts(0, 2);
+}
+
+#[test]
+fn deliveries_of_a_cancelled_consumer_hold_their_credit_until_they_are_settled() {
+    let bed = Bed::new(Settings::default());
+    let client = Client::new();
+    client.consume(&bed, 1);
+    publish_names(&bed, 4);
+    let taken = ordinals(&client.deliveries());
+    bed.submit(Command::Cancel {
+        consumer: ConsumerId(1),
+        reply: None,
+    });
+    assert_eq!(client.credit.used(), 4);
+    let settle = |ordinal| vec![ordinal];
+    bed.submit(Command::Ack {
+        ordinals: settle(taken[0]),
+    });
+    bed.submit(Command::Requeue {
+        ordinals: settle(taken[1]),
+    });
+    bed.submit(Command::Reject {
+        ordinals: settle(taken[2]),
+    });
+    assert_eq!(client.credit.used(), 1);
+    bed.submit(Command::Return {
+        ordinals: settle(taken[3]),
+        records: Records::new(),
+    });
+    assert_eq!(client.credit.used(), 0);
+}
+
+#[test]
+fn a_deleted_queue_frees_the_credit_of_all_its_deliveries() {
+    let bed = Bed::new(Settings::default());
+    let client = Client::new();
+    client.consume(&bed, 1);
+    publish_names(&bed, 2);
+    bed.submit(Command::Cancel {
+        consumer: ConsumerId(1),
+        reply: None,
+    });
+    client.consume(&bed, 2);
+    publish_names(&bed, 3);
+    let taken = ordinals(&client.deliveries());
+    assert_eq!(client.credit.used(), 5);
+    bed.submit(Command::Delete {
+        if_unused: false,
+        if_empty: false,
+        reply: None,
+        reason: Deletion::Requested,
+    });
+    assert_eq!(client.credit.used(), 0);
+    bed.submit(Command::Ack { ordinals: taken });
+    assert_eq!(client.credit.used(), 0);
 }

@@ -19,11 +19,13 @@ fn a_panic_fails_the_queue_and_nothing_else() {
     let bed = Bed::new(Settings::default());
     let client = Client::new();
     client.consume(&bed, 3);
-    client.read();
+    bed.publish(&["a"]);
+    assert_eq!(client.deliveries().len(), 1);
     break_it(&bed);
     bed.submit(Command::Ack { ordinals: vec![0] });
     assert_eq!(bed.host.failed.lock().len(), 1);
     assert!(bed.queue.snapshot().failed);
+    assert_eq!(client.credit.used(), 0);
     assert!(matches!(
         client.read()[..],
         [Seen::Event(Event::ConsumerCancelled {

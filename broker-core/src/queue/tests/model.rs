@@ -453,6 +453,9 @@ impl Run {
             (bytes, unacked_bytes)
         );
         assert_eq!(totals.publish, naive.published);
+        let delivered = naive.unacked.iter().filter(|(_, consumer)| *consumer != 0);
+        let credit: u32 = self.clients.iter().map(|client| client.credit.used()).sum();
+        assert_eq!(u64::from(credit), delivered.count() as u64, "credit");
         let held = counts.ready + counts.unacked;
         assert_eq!(
             naive.published,

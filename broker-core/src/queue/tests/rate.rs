@@ -87,7 +87,6 @@ fn acked_by_one_consumer() {
         client.read();
         measure(what, &bed, |mail| {
             take(&client, mail);
-            client.credit.release(client.credit.used());
             let ordinals = mail.records.iter().map(|record| record.ordinal()).collect();
             bed.submit(Command::Ack { ordinals });
         });
@@ -114,7 +113,6 @@ fn acked_by_two_consumers() {
             mail.items.clear();
             mail.records.clear();
             take(client, mail);
-            client.credit.release(client.credit.used());
             let ordinals = mail.records.iter().map(|record| record.ordinal()).collect();
             bed.submit(Command::Ack { ordinals });
         }
