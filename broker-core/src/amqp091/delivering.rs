@@ -109,15 +109,10 @@ impl Channel {
                         .map_err(|error| Failure::method(error, Question::Commit.method()))?;
                 }
                 Some(Slot::Asked(token, _)) => {
-                    let Some((answer, records)) = self.held.take_answer(*token) else {
+                    let token = *token;
+                    if !self.answer_front(token, turn)? {
                         return Ok(());
-                    };
-                    let Some(Slot::Asked(_, question)) = self.gate.pop() else {
-                        return Ok(());
-                    };
-                    let method = question.method();
-                    self.answer(question, answer, &records, turn)
-                        .map_err(|error| Failure::method(error, method))?;
+                    }
                 }
                 Some(_) => match self.gate.pop() {
                     Some(Slot::Durable(_, frames) | Slot::Ready(frames)) => {
@@ -133,10 +128,49 @@ impl Channel {
         }
     }
 
+    /// The front of the gate waits for the answer to `token`: lets deliveries out that were made
+    /// before it (cancel-ok comes after the last one), then the answer, if it is there.
+    fn answer_front(&mut self, token: u32, turn: &mut Turn<'_>) -> Result<bool, Failure> {
+        let answer = self.held.answer_index(token);
+        let mut end = answer.unwrap_or_else(|| self.held.len());
+        loop {
+            // Not those of a consumer whose consume-ok is still to come.
+            let gate = &self.gate;
+            let is_due = |item: &HeldItem| match item {
+                HeldItem::Deliveries(consumer, _) | HeldItem::Cancelled(consumer) => {
+                    !gate.asks(|question| is_start_of(question, *consumer))
+                }
+                HeldItem::Answer(..) => false,
+            };
+            let Some(item) = self.held.take_before(end, is_due) else {
+                break;
+            };
+            end -= 1;
+            self.let_out(item, turn)?;
+        }
+        let is_answer = |item: &HeldItem| matches!(item, HeldItem::Answer(t, ..) if *t == token);
+        let Some(HeldItem::Answer(_, answer, records)) =
+            self.held.take_before(self.held.len(), is_answer)
+        else {
+            return Ok(false);
+        };
+        let Some(Slot::Asked(_, question)) = self.gate.pop() else {
+            return Ok(false);
+        };
+        let method = question.method();
+        self.answer(question, answer, &records, turn)
+            .map_err(|error| Failure::method(error, method))?;
+        Ok(true)
+    }
+
     fn let_out(&mut self, item: HeldItem, turn: &mut Turn<'_>) -> Result<(), BrokerError> {
         match item {
             HeldItem::Deliveries(consumer, records) => {
-                self.deliver(consumer, records.iter(), turn)?;
+                if !self.deliver(consumer, records.iter(), turn)? {
+                    // The broker has ended the consumer, and its queue is gone.
+                    let bytes = records.iter().map(|record| record.memory_bytes()).sum();
+                    turn.session.inbox.release_bytes(bytes);
+                }
                 Ok(())
             }
             HeldItem::Cancelled(consumer) => self.cancelled_by_broker(consumer, turn),
@@ -374,6 +408,10 @@ impl Channel {
         count(&self.entry.totals.confirm, confirmed as u64);
         Ok(())
     }
+}
+
+fn is_start_of(question: &Question, consumer: ConsumerId) -> bool {
+    matches!(question, Question::Consume { consumer: other, .. } if *other == consumer)
 }
 
 /// Gives a delivery back that was never encoded and whose channel is gone.

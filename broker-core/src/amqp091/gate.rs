@@ -100,6 +100,13 @@ impl<T> Gate<T> {
         })
     }
 
+    /// Whether a question like this waits for its answer.
+    pub(super) fn asks(&self, mut like: impl FnMut(&T) -> bool) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| matches!(slot, Slot::Asked(_, question) if like(question)))
+    }
+
     fn push(&mut self, slot: Slot<T>) {
         self.bytes += Self::size(&slot);
         self.slots.push_back(slot);

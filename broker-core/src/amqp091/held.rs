@@ -37,16 +37,26 @@ impl Held {
         self.items.pop_front()
     }
 
-    /// Takes the answer to `token`, from wherever it stands.
-    pub(super) fn take_answer(&mut self, token: u32) -> Option<(Answer, Records)> {
-        let index = self
-            .items
+    /// Where the answer to `token` stands.
+    pub(super) fn answer_index(&self, token: u32) -> Option<usize> {
+        self.items
             .iter()
-            .position(|item| matches!(item, HeldItem::Answer(other, ..) if *other == token))?;
-        match self.items.remove(index)? {
-            HeldItem::Answer(_, answer, records) => Some((answer, records)),
-            _ => None,
-        }
+            .position(|item| matches!(item, HeldItem::Answer(other, ..) if *other == token))
+    }
+
+    /// How many items wait.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Takes the first of the first `end` items that `wanted` accepts.
+    pub(super) fn take_before(
+        &mut self,
+        end: usize,
+        wanted: impl FnMut(&HeldItem) -> bool,
+    ) -> Option<HeldItem> {
+        let index = self.items.iter().take(end).position(wanted)?;
+        self.items.remove(index)
     }
 }
 

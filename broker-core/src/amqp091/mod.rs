@@ -35,3 +35,6 @@ mod unacked;
 pub use gate::GATE_BYTES_MAX;
 pub use routes::ROUTES_MAX;
 pub use transaction::{TX_BYTES_MAX, TX_ENTRIES_MAX};
+
+#[cfg(test)]
+mod tests;
