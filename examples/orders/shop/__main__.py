@@ -39,11 +39,18 @@ def main() -> int:
     try:
         return 0 if conduct(options) else 1
     except FAILURES as failure:
-        print(f"FAILED: {failure}")
+        _tell(failure)
         return 1
     except KeyboardInterrupt:
         print("interrupted")
         return 130
+
+
+def _tell(failure: BaseException) -> None:
+    """Prints the failure, after the one whose clearing up it disturbed: that one is the cause."""
+    if isinstance(failure.__context__, FAILURES):
+        _tell(failure.__context__)
+    print(f"FAILED: {failure}")
 
 
 def _exit(number: int, _frame) -> None:

@@ -9,7 +9,6 @@ from shop.accounting import Evidence
 from shop.plan import Ending, Plan, Story
 
 FINDINGS_SHOWN = 50
-IDS_SHOWN = 200
 
 
 def print_figures(plan: Plan, evidence: Evidence, latencies_ms: dict, seconds: float) -> None:
@@ -46,16 +45,21 @@ def print_verdict(evidence: Evidence, findings: list[str]) -> None:
 
 
 def missing_orders(missing: dict[str, list[int]]) -> str:
-    """The ids by what is missing, as many as one can read."""
+    """All ids, by what is missing."""
     return "".join(
         f"\n  {what}: {len(ids):,} orders: {_ids(ids)}" for what, ids in missing.items() if ids
     )
 
 
 def _ids(ids: list[int]) -> str:
-    shown = ", ".join(str(order_id) for order_id in ids[:IDS_SHOWN])
-    rest = len(ids) - IDS_SHOWN
-    return f"{shown} and {rest:,} more" if rest > 0 else shown
+    """All ids, neighbours joined: 3, 7-9."""
+    runs: list[list[int]] = []
+    for order_id in ids:
+        if runs and order_id == runs[-1][-1] + 1:
+            runs[-1][1:] = [order_id]
+        else:
+            runs.append([order_id])
+    return ", ".join("-".join(str(end) for end in run) for run in runs)
 
 
 def _percentiles(values: list[float]) -> str:
