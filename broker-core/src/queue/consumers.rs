@@ -8,8 +8,7 @@
 //! ```
 //!
 //! A consumer that is not ready is taken out of its ring when its turn comes, so that a queue
-//! with thousands of busy consumers finds the next idle one at once. What is chosen for a
-//! consumer is staged here and pushed to its inbox once per batch.
+//! with thousands of busy consumers finds the next idle one at once.
 //!
 //! A delivery that awaits its ack holds one credit of its channel until it is settled, also when
 //! its consumer is cancelled meanwhile.
@@ -20,84 +19,15 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::command::ConsumerSpec;
+use super::consumer::{Consumer, Seat};
 use super::effects::Effects;
-use super::spare;
 use crate::credit::ChannelCredit;
-use crate::inbox::{ConsumerId, Event, INBOX_BYTES_MAX, Inbox, Pushed};
+use crate::inbox::{ConsumerId, Inbox};
 use crate::message::{RecordRef, Records};
-
-/// Staged bytes are counted in the connection's inbox at the latest when they are this many; so
-/// much may each consumer exceed what its connection has room for.
-const RESERVE_STEP_BYTES: usize = 4 * 1024;
-
-/// First capacity of a stage.
-const STAGE_BYTES: usize = 32 * 1024;
 
 /// Names a consumer while it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(u32);
-
-/// Where a consumer stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seat {
-    InTurn,
-    Full,
-    Waiting,
-    Gone,
-}
-
-#[derive(Debug)]
-pub(super) struct Consumer {
-    pub(super) spec: ConsumerSpec,
-    /// Deliveries it has not settled, those still in its inbox included.
-    pub(super) unacked: u32,
-    staged: Records,
-    /// Staged bytes that its inbox does not count yet.
-    unreserved: usize,
-    seat: Seat,
-}
-
-impl Consumer {
-    /// Whether its connection turned out to be closed.
-    pub(super) fn is_gone(&self) -> bool {
-        self.seat == Seat::Gone
-    }
-
-    /// Whether it can take one message now; then its credit is taken.
-    #[inline]
-    fn claim(&self) -> Seat {
-        let spec = &self.spec;
-        if !spec.no_ack && spec.prefetch != 0 && self.unacked >= u32::from(spec.prefetch) {
-            return Seat::Full;
-        }
-        if spec.inbox.bytes() + self.unreserved >= INBOX_BYTES_MAX {
-            return match spec.inbox.is_closed() {
-                true => Seat::Gone,
-                false => Seat::Waiting,
-            };
-        }
-        if !spec.no_ack && !spec.credit.try_reserve() {
-            return Seat::Waiting;
-        }
-        Seat::InTurn
-    }
-
-    /// Whether it can take `count` messages at once; then their credit is taken.
-    fn claim_many(&self, count: u32) -> bool {
-        let spec = &self.spec;
-        if !spec.inbox.is_ready() {
-            return false;
-        }
-        if spec.no_ack {
-            return true;
-        }
-        let room = match spec.prefetch {
-            0 => u32::MAX,
-            prefetch => u32::from(prefetch).saturating_sub(self.unacked),
-        };
-        room >= count && spec.credit.try_reserve_many(count)
-    }
-}
 
 #[derive(Debug)]
 struct Turn {
@@ -159,13 +89,6 @@ impl Consumers {
 
     pub(super) fn add(&mut self, spec: ConsumerSpec) {
         let (id, priority) = (spec.id, spec.priority);
-        let consumer = Consumer {
-            spec,
-            unacked: 0,
-            staged: Records::new(),
-            unreserved: 0,
-            seat: Seat::InTurn,
-        };
         let key = match self.free.pop() {
             Some(key) => key,
             None => {
@@ -173,7 +96,7 @@ impl Consumers {
                 Key(self.seats.len() as u32 - 1)
             }
         };
-        self.seats[key.0 as usize] = Some(consumer);
+        self.seats[key.0 as usize] = Some(Consumer::new(spec));
         self.by_id.insert(id, key);
         let turn = self.turn(priority);
         turn.members += 1;
@@ -184,7 +107,7 @@ impl Consumers {
     pub(super) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
         let key = self.by_id.remove(&id)?;
         let consumer = self.seats[key.0 as usize].take()?;
-        debug_assert!(consumer.staged.is_empty(), "every command flushes");
+        debug_assert!(!self.staged.contains(&key), "every command flushes");
         match consumer.seat {
             Seat::InTurn => self
                 .turn(consumer.spec.priority)
@@ -212,12 +135,8 @@ impl Consumers {
     pub(super) fn dismiss(self, effects: &mut Effects) {
         let mut freed = self.freed;
         for consumer in self.seats.into_iter().flatten() {
-            let spec = consumer.spec;
-            let event = Event::ConsumerCancelled {
-                channel: spec.channel,
-                consumer: spec.id,
-            };
-            effects.pushed(spec.inbox.push_event(event, None));
+            consumer.dismiss(effects);
+            let spec = &consumer.spec;
             if !spec.no_ack {
                 free(&spec.credit, &spec.inbox, consumer.unacked, &mut freed);
             }
@@ -282,62 +201,24 @@ impl Consumers {
         self.get(key)?.claim_many(count).then_some(key)
     }
 
-    /// Puts a message into the stage of a consumer that was chosen for it.
+    /// Stages a message for a consumer that was chosen for it. Its name if it will ack.
     #[inline]
-    pub(super) fn stage(&mut self, key: Key, record: RecordRef<'_>) {
-        let Some(consumer) = &mut self.seats[key.0 as usize] else {
-            return;
-        };
-        if consumer.staged.is_empty() {
-            self.staged.push(key);
-            if consumer.staged.capacity() == 0 {
-                consumer.staged = spare::take(STAGE_BYTES);
-            }
-        }
-        consumer.staged.push_record(record);
-        consumer.unreserved += record.memory_bytes();
-        if consumer.unreserved >= RESERVE_STEP_BYTES {
-            let bytes = std::mem::take(&mut consumer.unreserved);
-            consumer.spec.inbox.reserve_bytes(bytes);
-        }
-    }
-
-    /// Counts a delivery to a consumer. Its name if it will ack, none if it will not.
-    #[inline]
-    pub(super) fn count_delivery(&mut self, key: Key) -> Option<ConsumerId> {
+    pub(super) fn stage(&mut self, key: Key, record: RecordRef<'_>) -> Option<ConsumerId> {
         let consumer = self.seats[key.0 as usize].as_mut()?;
-        if consumer.spec.no_ack {
-            return None;
+        if consumer.stage(record) {
+            self.staged.push(key);
         }
-        consumer.unacked += 1;
-        Some(consumer.spec.id)
+        consumer.count_delivery()
     }
 
-    /// Pushes what is staged to the inboxes, one push per consumer. What could not be pushed
-    /// comes back, no longer counted there.
+    /// Pushes what is staged to the inboxes, one push per consumer, and gives back what could not
+    /// be pushed.
     pub(super) fn flush(&mut self, effects: &mut Effects) -> Vec<Unsent> {
         let mut unsent = Vec::new();
         while let Some(key) = self.staged.pop() {
-            let Some(consumer) = &mut self.seats[key.0 as usize] else {
-                continue;
-            };
-            let spec = &consumer.spec;
-            let mut records = std::mem::take(&mut consumer.staged);
-            spec.inbox
-                .reserve_bytes(std::mem::take(&mut consumer.unreserved));
-            match spec
-                .inbox
-                .push_deliveries(spec.channel, spec.id, &mut records)
-            {
-                pushed @ Pushed::Done(_) => {
-                    effects.pushed(pushed);
-                    spare::give(records);
-                }
-                Pushed::Closed => {
-                    let bytes = records.iter().map(|record| record.memory_bytes()).sum();
-                    spec.inbox.release_bytes(bytes);
-                    unsent.push(Unsent { key, records });
-                }
+            let consumer = self.seats[key.0 as usize].as_mut();
+            if let Some(records) = consumer.and_then(|consumer| consumer.flush(effects)) {
+                unsent.push(Unsent { key, records });
             }
         }
         unsent

@@ -117,7 +117,7 @@ pub fn readdress(
         .iter()
         .next()
         .ok_or(ReaddressError::NoMessage)?;
-    let mut properties = Properties::parse(record.properties())?;
+    let properties = Properties::parse(record.properties())?;
     let headers = match properties.headers {
         Some(raw) => raw.decode()?,
         None => FieldTable::new(),
@@ -132,29 +132,43 @@ pub fn readdress(
     };
     let (deaths, mut headers) = death.recorded(headers);
     let routing_keys = match &to.routing_key {
-        Some(key) => vec![key.to_string()],
+        Some(key) => {
+            headers.remove("CC");
+            headers.remove("BCC");
+            vec![key.to_string()]
+        }
         None => keys(record, &headers, &["CC", "BCC"]),
     };
-    if to.routing_key.is_some() {
-        headers.remove("CC");
-        headers.remove("BCC");
-    }
-    let has_bcc = headers.contains("BCC");
-    let mut encoded = Vec::new();
-    headers.encode(&mut encoded)?;
-    properties.headers = Some(RawTable(&encoded));
-    properties.expiration = None;
-    let mut rewritten = Vec::with_capacity(encoded.len() + 64);
-    properties.encode(&mut rewritten)?;
-    headers.remove("BCC");
+    let expiration = None;
+    let properties = encoded(
+        Properties {
+            expiration,
+            ..properties
+        },
+        &headers,
+    )?;
+    let has_bcc = headers.remove("BCC").is_some();
     Ok(Delivered {
-        properties: rewritten,
+        properties,
         headers: Some(headers),
         routing_keys,
         has_bcc,
         reason: letter.reason,
         deaths,
     })
+}
+
+fn encoded(properties: Properties<'_>, headers: &FieldTable) -> Result<Vec<u8>, EncodeError> {
+    let mut table = Vec::new();
+    headers.encode(&mut table)?;
+    let headers = Some(RawTable(&table));
+    let mut encoded = Vec::with_capacity(table.len() + 64);
+    Properties {
+        headers,
+        ..properties
+    }
+    .encode(&mut encoded)?;
+    Ok(encoded)
 }
 
 /// One death, as x-death tells it.

@@ -41,8 +41,7 @@ impl Queue {
     fn hand_over_head(&mut self, key: Key, place: Place) {
         let record = self.chunks.record(place);
         self.totals.redeliver += u64::from(record.is_redelivered());
-        self.consumers.stage(key, record);
-        let acked = self.consumers.count_delivery(key);
+        let acked = self.consumers.stage(key, record);
         self.ready.take_head_of(0, &mut self.chunks);
         match acked {
             Some(id) => {
@@ -58,8 +57,7 @@ impl Queue {
 
     /// A message that was never in line goes to a consumer that was chosen for it.
     pub(super) fn hand_over_new(&mut self, key: Key, record: RecordRef<'_>, ahead: usize) {
-        self.consumers.stage(key, record);
-        match self.consumers.count_delivery(key) {
+        match self.consumers.stage(key, record) {
             Some(id) => {
                 self.totals.deliver += 1;
                 let place = self.chunks.keep(record, ahead);
@@ -154,19 +152,10 @@ impl Queue {
             effects.answer(reply, Answer::Empty);
             return;
         };
-        let record = self.chunks.record(place);
-        let message_count = saturated(self.ready.tally().count - 1);
-        let event = Event::Answer {
-            channel: reply.channel,
-            token: reply.token,
-            answer: Answer::Got { message_count },
-        };
-        let bytes = record.memory_bytes();
-        reply.inbox.reserve_bytes(bytes);
-        if !effects.pushed(reply.inbox.push_event(event, Some(record))) {
-            reply.inbox.release_bytes(bytes);
+        if !self.answer_with(place, reply, effects) {
             return;
         }
+        let record = self.chunks.record(place);
         self.totals.redeliver += u64::from(record.is_redelivered());
         self.ready.take_head_of(0, &mut self.chunks);
         if no_ack {
@@ -177,6 +166,24 @@ impl Queue {
             self.unacked
                 .insert(place, self.chunks.record(place), consumer);
         }
+    }
+
+    /// Answers basic.get with the head. False when nobody is left to read it.
+    fn answer_with(&self, place: Place, reply: &ReplyTo, effects: &mut Effects) -> bool {
+        let record = self.chunks.record(place);
+        let message_count = saturated(self.ready.tally().count - 1);
+        let event = Event::Answer {
+            channel: reply.channel,
+            token: reply.token,
+            answer: Answer::Got { message_count },
+        };
+        let bytes = record.memory_bytes();
+        reply.inbox.reserve_bytes(bytes);
+        let is_read = effects.pushed(reply.inbox.push_event(event, Some(record)));
+        if !is_read {
+            reply.inbox.release_bytes(bytes);
+        }
+        is_read
     }
 
     /// The head that may still be delivered; those that are too late go.

@@ -47,28 +47,15 @@ impl Effects {
     /// Wakes, registers, arms and reports; no lock is held. True when the queue must be resumed.
     #[must_use]
     pub(super) fn carry_out(
-        self,
+        mut self,
         queue: &Arc<QueueHandle>,
         host: &dyn QueueHost,
         now: Timestamp,
     ) -> bool {
-        for waker in self.wakers {
+        for waker in self.wakers.drain(..) {
             waker.wake();
         }
-        let mut resume = self.unfinished;
-        for (inbox, credit) in &self.skipped {
-            inbox.skip(queue);
-            // What became ready before it knew of us will not tell us.
-            resume |= inbox.is_ready() && credit.is_ready();
-        }
-        for skipped in self.freed.iter().flat_map(|inbox| inbox.take_skipped()) {
-            if let Some(skipped) = skipped.upgrade() {
-                match Arc::ptr_eq(&skipped, queue) {
-                    true => resume = true,
-                    false => skipped.submit(now, Command::Resume),
-                }
-            }
-        }
+        let resume = self.register(queue) | self.resume_others(queue, now) | self.unfinished;
         if let Some(deadline) = self.arm {
             host.arm(queue, deadline);
         }
@@ -82,5 +69,32 @@ impl Effects {
             host.deleted(queue, reason, now);
         }
         resume
+    }
+
+    /// Leaves the queue's name with the connections that had no room. What became ready before
+    /// will not tell us: true if something did.
+    fn register(&self, queue: &Arc<QueueHandle>) -> bool {
+        let mut became_ready = false;
+        for (inbox, credit) in &self.skipped {
+            inbox.skip(queue);
+            became_ready |= inbox.is_ready() && credit.is_ready();
+        }
+        became_ready
+    }
+
+    /// Lets the queues go on that waited for the credit which is free now. True if this is one.
+    fn resume_others(&self, queue: &Arc<QueueHandle>, now: Timestamp) -> bool {
+        let mut is_among = false;
+        for skipped in self.freed.iter().flat_map(|inbox| inbox.take_skipped()) {
+            let Some(skipped) = skipped.upgrade() else {
+                continue;
+            };
+            if Arc::ptr_eq(&skipped, queue) {
+                is_among = true;
+            } else {
+                skipped.submit(now, Command::Resume);
+            }
+        }
+        is_among
     }
 }

@@ -21,6 +21,7 @@
 
 mod chunks;
 mod command;
+mod consumer;
 mod consumers;
 mod consuming;
 mod dead;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amqp_codec::{FLAG_TIMESTAMP, FieldTable, property_value};
 
-use super::consumers::Consumer;
+use super::consumer::{Consumer, Seat};
 use super::{Life, Queue};
 use crate::inbox::{ConsumerId, Inbox};
 use crate::time::Timestamp;
@@ -168,7 +168,7 @@ fn consumer_snapshot(consumer: &Consumer) -> ConsumerSnapshot {
         unacked: consumer.unacked,
         exclusive: spec.exclusive,
         priority: spec.priority,
-        active: !consumer.is_gone(),
+        active: consumer.seat != Seat::Gone,
         arguments: spec.arguments.clone(),
     }
 }

@@ -203,11 +203,8 @@ impl Run {
                 return;
             }
             Op::Unblock(client) => {
-                if std::mem::take(&mut self.naive.blocked[*client]) {
-                    self.clients[*client].inbox.release_bytes(INBOX_BYTES_MAX);
-                }
+                self.unblock(*client);
                 // Without a skipped queue there is nobody to resume, and nothing to deliver.
-                self.clients[*client].resume(self.bed.now);
                 if self.naive.room() == 0 || self.naive.ready.is_empty() {
                     return;
                 }
@@ -216,6 +213,13 @@ impl Run {
         self.naive.finish();
         self.compare_deliveries();
         self.compare_state();
+    }
+
+    fn unblock(&mut self, client: usize) {
+        if std::mem::take(&mut self.naive.blocked[client]) {
+            self.clients[client].inbox.release_bytes(INBOX_BYTES_MAX);
+        }
+        self.clients[client].resume(self.bed.now);
     }
 
     fn publish(&mut self, drafts: &[Draft]) {
