@@ -19,7 +19,7 @@ use self::headers::Headers;
 pub(crate) use self::headers::check_arguments as check_headers_arguments;
 pub(crate) use self::seen::Seen;
 pub(crate) use self::slab::Slab;
-pub(crate) use self::targets::TargetId;
+pub(crate) use self::targets::{TargetId, Targets};
 use self::topic::Topic;
 use crate::router::Routing;
 

@@ -12,7 +12,7 @@ pub(crate) enum TargetId {
 /// A set of targets, each with the number of bindings that put it there. Most hold one target,
 /// some a hundred thousand; adding and removing must not be a search through them.
 #[derive(Debug, Default)]
-pub(super) enum Targets {
+pub(crate) enum Targets {
     #[default]
     Empty,
     One(TargetId, u32),
@@ -20,7 +20,7 @@ pub(super) enum Targets {
 }
 
 impl Targets {
-    pub(super) fn add(&mut self, target: TargetId) {
+    pub(crate) fn add(&mut self, target: TargetId) {
         match self {
             Targets::Empty => *self = Targets::One(target, 1),
             Targets::One(only, count) if *only == target => *count += 1,
@@ -31,7 +31,7 @@ impl Targets {
         }
     }
 
-    pub(super) fn remove(&mut self, target: TargetId) {
+    pub(crate) fn remove(&mut self, target: TargetId) {
         match self {
             Targets::Empty => {}
             Targets::One(only, count) => {
@@ -60,12 +60,12 @@ impl Targets {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Targets::Empty)
     }
 
     #[inline]
-    pub(super) fn each(&self, found: &mut impl FnMut(TargetId)) {
+    pub(crate) fn each(&self, found: &mut impl FnMut(TargetId)) {
         match self {
             Targets::Empty => {}
             Targets::One(only, _) => found(*only),

@@ -13,6 +13,7 @@ impl Topology {
         check_ends(&spec)?;
         let source = self.exchange_id(&spec.source)?;
         let target = self.target_id(&spec.destination)?;
+        let spec = self.with_shared_names(spec, source, target);
         let binding = Arc::new(new_binding(spec, source, target)?);
         let Some(exchange) = self.exchanges.get_mut(source) else {
             return Ok(false);
@@ -20,10 +21,9 @@ impl Topology {
         if exchange.spec.kind == ExchangeKind::Headers {
             check_headers_arguments(&binding.spec.arguments)?;
         }
-        if exchange.outgoing.find(&binding).is_some() {
+        if !exchange.outgoing.insert(&binding) {
             return Ok(false);
         }
-        exchange.outgoing.insert(&binding);
         exchange
             .matcher
             .add(&binding.spec.routing_key, &binding.spec.arguments, target);
@@ -48,7 +48,7 @@ impl Topology {
         let wanted = new_binding(spec.clone(), source, target)?;
         let exchange = self.exchanges.get(source);
         let found = exchange
-            .and_then(|exchange| exchange.outgoing.find(&wanted))
+            .and_then(|exchange| exchange.outgoing.find(wanted))
             .cloned();
         if let Some(binding) = found {
             self.detach(&binding);
@@ -86,7 +86,7 @@ impl Topology {
     }
 
     /// Takes a binding out of the places where its ends keep it.
-    pub(super) fn detach(&mut self, binding: &Binding) {
+    pub(super) fn detach(&mut self, binding: &Arc<Binding>) {
         if let Some(exchange) = self.exchanges.get_mut(binding.source) {
             let spec = &binding.spec;
             exchange.outgoing.remove(binding);
@@ -96,6 +96,24 @@ impl Topology {
         }
         if let Some(incoming) = self.incoming_mut(binding.target) {
             incoming.remove(binding);
+        }
+    }
+
+    /// The same binding with the names that its ends have anyway: a hundred thousand bindings of
+    /// one exchange hold its name once.
+    fn with_shared_names(&self, spec: BindingSpec, source: u32, target: TargetId) -> BindingSpec {
+        let exchange_name = |id| self.exchanges.get(id).map(|it| Arc::clone(&it.spec.name));
+        let destination = match target {
+            TargetId::Exchange(id) => exchange_name(id).map(Destination::Exchange),
+            TargetId::Queue(id) => {
+                let queue = self.queues.get(id);
+                queue.map(|queue| Destination::Queue(Arc::clone(&queue.entry.spec.name)))
+            }
+        };
+        BindingSpec {
+            source: exchange_name(source).unwrap_or(spec.source),
+            destination: destination.unwrap_or(spec.destination),
+            ..spec
         }
     }
 

@@ -50,7 +50,7 @@ impl Topology {
                 continue;
             };
             exchange.generation.bump();
-            waiting.extend(exchange.incoming.sources());
+            exchange.incoming.each_source(|source| waiting.push(source));
             if let Some(before) = self.alternates.get(&exchange.spec.name) {
                 waiting.extend(before);
             }

@@ -1,25 +1,24 @@
 //! Bindings as they are kept with their ends: ordered by what tells them apart.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use amqp_codec::{EncodeError, FieldTable};
 
-use super::{BindingSpec, Destination};
-use crate::exchange::TargetId;
+use super::BindingSpec;
+use crate::exchange::{TargetId, Targets};
 
-/// The bindings that lead on from an exchange.
+/// The bindings that lead on from an exchange, by destination.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
-    bindings: BTreeMap<LinkKey, Arc<Binding>>,
-}
+pub(super) struct Outgoing(BTreeSet<AtSource>);
 
-/// The bindings that lead to a queue or an exchange.
+/// The bindings that lead to a queue or an exchange, by source.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    bindings: BTreeMap<LinkKey, Arc<Binding>>,
-    /// The exchanges they come from, each with the number of bindings.
-    sources: BTreeMap<u32, usize>,
+    bindings: BTreeSet<AtDestination>,
+    /// The exchanges that they come from.
+    sources: Targets,
 }
 
 /// A binding and the numbers of its ends.
@@ -31,23 +30,17 @@ pub(super) struct Binding {
     arguments: ArgumentsKey,
 }
 
-/// A binding among those with the same end: the other end, the routing key, the arguments.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct LinkKey {
-    other: Other,
-    routing_key: Arc<str>,
-    arguments: ArgumentsKey,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Other {
-    Source(Arc<str>),
-    Destination(Destination),
-}
-
 /// Arguments in the order of their names, as bytes: two bindings whose arguments differ in
 /// nothing but order are one. Most bindings have none.
-type ArgumentsKey = Option<Arc<[u8]>>;
+type ArgumentsKey = Option<Box<[u8]>>;
+
+/// A binding among those with the same source.
+#[derive(Debug)]
+struct AtSource(Arc<Binding>);
+
+/// A binding among those with the same destination.
+#[derive(Debug)]
+struct AtDestination(Arc<Binding>);
 
 impl Binding {
     /// Fails if the arguments could never have come over the wire.
@@ -65,76 +58,99 @@ impl Binding {
         })
     }
 
-    fn from_source(&self) -> LinkKey {
-        self.key(Other::Destination(self.spec.destination.clone()))
-    }
-
-    fn from_destination(&self) -> LinkKey {
-        self.key(Other::Source(Arc::clone(&self.spec.source)))
-    }
-
-    fn key(&self, other: Other) -> LinkKey {
-        LinkKey {
-            other,
-            routing_key: Arc::clone(&self.spec.routing_key),
-            arguments: self.arguments.clone(),
-        }
+    /// By all that is not an end.
+    fn compare(&self, other: &Binding) -> Ordering {
+        let by_key = self.spec.routing_key.cmp(&other.spec.routing_key);
+        by_key.then_with(|| self.arguments.cmp(&other.arguments))
     }
 }
 
+impl Ord for AtSource {
+    fn cmp(&self, other: &AtSource) -> Ordering {
+        let (a, b) = (&self.0, &other.0);
+        a.spec
+            .destination
+            .cmp(&b.spec.destination)
+            .then_with(|| a.compare(b))
+    }
+}
+
+impl Ord for AtDestination {
+    fn cmp(&self, other: &AtDestination) -> Ordering {
+        let (a, b) = (&self.0, &other.0);
+        a.spec.source.cmp(&b.spec.source).then_with(|| a.compare(b))
+    }
+}
+
+macro_rules! order_is_equality {
+    ($($link:ty),+) => {
+        $(
+            impl PartialOrd for $link {
+                fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                    Some(self.cmp(other))
+                }
+            }
+
+            impl PartialEq for $link {
+                fn eq(&self, other: &Self) -> bool {
+                    self.cmp(other) == Ordering::Equal
+                }
+            }
+
+            impl Eq for $link {}
+        )+
+    };
+}
+
+order_is_equality!(AtSource, AtDestination);
+
 impl Outgoing {
-    pub(super) fn insert(&mut self, binding: &Arc<Binding>) {
-        self.bindings
-            .insert(binding.from_source(), Arc::clone(binding));
+    /// False if an equal one is there.
+    pub(super) fn insert(&mut self, binding: &Arc<Binding>) -> bool {
+        self.0.insert(AtSource(Arc::clone(binding)))
     }
 
     /// The binding that is here and equal to this one.
-    pub(super) fn find(&self, binding: &Binding) -> Option<&Arc<Binding>> {
-        self.bindings.get(&binding.from_source())
+    pub(super) fn find(&self, binding: Binding) -> Option<&Arc<Binding>> {
+        self.0.get(&AtSource(Arc::new(binding))).map(|link| &link.0)
     }
 
-    pub(super) fn remove(&mut self, binding: &Binding) {
-        self.bindings.remove(&binding.from_source());
+    pub(super) fn remove(&mut self, binding: &Arc<Binding>) {
+        self.0.remove(&AtSource(Arc::clone(binding)));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.bindings.is_empty()
+        self.0.is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Binding>> {
-        self.bindings.values()
+        self.0.iter().map(|link| &link.0)
     }
 }
 
 impl Incoming {
     pub(super) fn insert(&mut self, binding: &Arc<Binding>) {
-        if self
-            .bindings
-            .insert(binding.from_destination(), Arc::clone(binding))
-            .is_none()
-        {
-            *self.sources.entry(binding.source).or_insert(0) += 1;
+        if self.bindings.insert(AtDestination(Arc::clone(binding))) {
+            self.sources.add(TargetId::Exchange(binding.source));
         }
     }
 
-    pub(super) fn remove(&mut self, binding: &Binding) {
-        if self.bindings.remove(&binding.from_destination()).is_some()
-            && let Some(count) = self.sources.get_mut(&binding.source)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&binding.source);
-            }
+    pub(super) fn remove(&mut self, binding: &Arc<Binding>) {
+        if self.bindings.remove(&AtDestination(Arc::clone(binding))) {
+            self.sources.remove(TargetId::Exchange(binding.source));
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Binding>> {
-        self.bindings.values()
+        self.bindings.iter().map(|link| &link.0)
     }
 
-    /// The exchanges that bindings come from, each once.
-    pub(super) fn sources(&self) -> impl Iterator<Item = u32> {
-        self.sources.keys().copied()
+    /// Calls `found` for each exchange that bindings come from, once.
+    pub(super) fn each_source(&self, mut found: impl FnMut(u32)) {
+        self.sources.each(&mut |source| match source {
+            TargetId::Exchange(id) => found(id),
+            TargetId::Queue(_) => {}
+        });
     }
 }
 

@@ -42,7 +42,8 @@ impl Topology {
             return removed;
         };
         let bindings: Vec<Arc<Binding>> = queue.incoming.iter().cloned().collect();
-        let sources: Vec<u32> = queue.incoming.sources().collect();
+        let mut sources = Vec::new();
+        queue.incoming.each_source(|source| sources.push(source));
         self.detach_all(bindings, &mut removed);
         if let Some(queue) = self.queues.remove(id) {
             let spec = queue.entry.spec;
@@ -87,11 +88,10 @@ impl Topology {
         let Some(exchange) = self.exchanges.get(id) else {
             return Vec::new();
         };
-        let upstream: Vec<u32> = exchange
+        let mut upstream = Vec::new();
+        exchange
             .incoming
-            .sources()
-            .filter(|&source| source != id)
-            .collect();
+            .each_source(|source| upstream.push(source));
         let all = exchange.outgoing.iter().chain(
             // One that leads back to its own exchange is in both lists.
             exchange

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{DEFAULT_EXCHANGE, Exchange, Topology, alternate_of};
 use crate::error::BrokerError;
 use crate::exchange::{Seen, TargetId};
@@ -25,12 +27,12 @@ impl Topology {
         if exchange == DEFAULT_EXCHANGE {
             for &name in &routing.routing_keys {
                 if let Some(&id) = self.queue_names.get(name) {
-                    walk.reach(self, TargetId::Queue(id), &mut Vec::new());
+                    walk.reach(self, TargetId::Queue(id), &mut Waiting::new());
                 }
             }
             return Ok(());
         }
-        let mut waiting = vec![self.exchange_id(exchange)?];
+        let mut waiting: Waiting = smallvec![self.exchange_id(exchange)?];
         while let Some(id) = waiting.pop() {
             if walk.exchanges.insert(id)
                 && let Some(exchange) = self.exchanges.get(id)
@@ -41,6 +43,9 @@ impl Topology {
         Ok(())
     }
 }
+
+/// Exchanges still to be asked.
+type Waiting = SmallVec<[u32; 8]>;
 
 /// One message on its way.
 struct Walk<'a> {
@@ -57,7 +62,7 @@ impl Walk<'_> {
         topology: &Topology,
         exchange: &Exchange,
         routing: &Routing<'_>,
-        waiting: &mut Vec<u32>,
+        waiting: &mut Waiting,
     ) {
         self.targets.depends_on_headers |= exchange.matcher.looks_at_headers();
         let mut matched = false;
@@ -74,7 +79,7 @@ impl Walk<'_> {
 
     /// False if the target is a queue that is being deleted: it counts as not there.
     #[inline]
-    fn reach(&mut self, topology: &Topology, target: TargetId, waiting: &mut Vec<u32>) -> bool {
+    fn reach(&mut self, topology: &Topology, target: TargetId, waiting: &mut Waiting) -> bool {
         match target {
             TargetId::Exchange(id) => waiting.push(id),
             TargetId::Queue(id) => {
