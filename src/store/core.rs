@@ -20,7 +20,7 @@ use super::{Lsn, StoreError};
 pub(super) type Notify = Box<dyn Fn(Lsn) + Send + Sync>;
 
 /// How often a full disk is tried again.
-const SPACE_RETRY: Duration = Duration::from_millis(250);
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// How far a store is on its way from open to closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,8 @@ pub(super) struct Core {
     progress: Condvar,
     durable: AtomicU64,
     synced: AtomicU64,
-    disk_full: AtomicBool,
+    /// Why writing has to wait, while it has to.
+    blocked: Mutex<Option<Arc<StoreError>>>,
     syncing_since: Mutex<Option<Instant>>,
     failure: OnceLock<Arc<StoreError>>,
     notify: Notify,
@@ -107,7 +108,7 @@ impl Core {
             progress: Condvar::new(),
             durable: AtomicU64::new(last.0),
             synced: AtomicU64::new(last.0),
-            disk_full: AtomicBool::new(false),
+            blocked: Mutex::new(None),
             syncing_since: Mutex::new(None),
             failure: OnceLock::new(),
             notify,
@@ -174,8 +175,8 @@ impl Core {
         self.failure.get().cloned()
     }
 
-    pub(super) fn is_disk_full(&self) -> bool {
-        self.disk_full.load(Ordering::Relaxed)
+    pub(super) fn blocked(&self) -> Option<Arc<StoreError>> {
+        self.blocked.lock().clone()
     }
 
     /// The last record appended, and the bytes of those not yet durable.
@@ -243,7 +244,7 @@ impl Core {
         }
     }
 
-    /// Makes a group durable, waiting for space if the disk is full. `false`: it is not, and
+    /// Makes a group durable, waiting while the disk is full. `false`: it is not, and
     /// the log thread is to end.
     pub(super) fn commit(&self, writer: &mut Writer, mut group: OpenGroup) -> bool {
         let record_bytes = group.bytes.len() - super::group::GROUP_HEADER_BYTES;
@@ -259,7 +260,7 @@ impl Core {
         self.failure.get().is_none()
     }
 
-    /// `None`: the store stopped while the disk was full.
+    /// `None`: the store stopped while writing had to wait.
     fn write(
         &self,
         writer: &mut Writer,
@@ -269,12 +270,14 @@ impl Core {
             let synced = Lsn(self.synced.load(Ordering::Relaxed));
             match writer.write(group, synced) {
                 Ok(written) => {
-                    self.set_disk_full(None);
+                    if self.blocked.lock().take().is_some() {
+                        info!("the log can be written again");
+                    }
                     return Ok(Some(written));
                 }
-                Err(error) if error.is_disk_full() => {
-                    self.set_disk_full(Some(&error));
-                    if !writer.leave_full_disk(group.first) && !self.wait_for_space() {
+                Err(error) if error.is_passing() => {
+                    self.set_blocked(error);
+                    if !writer.leave_full_disk(group.first) && !self.wait_to_retry() {
                         return Ok(None);
                     }
                 }
@@ -283,20 +286,19 @@ impl Core {
         }
     }
 
-    fn set_disk_full(&self, error: Option<&StoreError>) {
-        let was = self.disk_full.swap(error.is_some(), Ordering::Relaxed);
-        match error {
-            Some(error) if !was => error!(%error, "disk full: nothing becomes durable"),
-            None if was => info!("disk has space again"),
-            _ => {}
+    fn set_blocked(&self, error: StoreError) {
+        let mut blocked = self.blocked.lock();
+        if blocked.is_none() {
+            error!(%error, "nothing becomes durable until the log can be written again");
         }
+        *blocked = Some(Arc::new(error));
     }
 
     /// Waits before the next try; `false` if the store is to stop instead.
-    fn wait_for_space(&self) -> bool {
+    fn wait_to_retry(&self) -> bool {
         let mut queue = self.queue.lock();
         if queue.phase == Phase::Open {
-            self.work.wait_for(&mut queue, SPACE_RETRY);
+            self.work.wait_for(&mut queue, RETRY_AFTER);
         }
         queue.phase == Phase::Open
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::Lsn;
 
 /// Why the store could not do what it was asked.
@@ -195,6 +197,22 @@ impl StoreError {
     pub(super) fn is_disk_full(&self) -> bool {
         matches!(self, StoreError::Io { source, .. } if is_disk_full(source))
     }
+
+    /// Whether it may work later as it is: the disk is full, or the process is short of what
+    /// others may give back.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, StoreError::Io { source, .. }
+            if is_disk_full(source) || is_out_of_resources(source))
+    }
+}
+
+/// Whether `error` says that the process has no memory or no file descriptor left.
+pub(super) fn is_out_of_resources(error: &io::Error) -> bool {
+    let descriptors = [Errno::MFILE, Errno::NFILE];
+    error.kind() == io::ErrorKind::OutOfMemory
+        || descriptors
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Whether `error` says that the disk or the quota is full.

@@ -148,7 +148,11 @@ impl LogDir {
             Err(error) => return Err(StoreError::io("list", path)(error)),
         };
         let mut files = Vec::new();
-        for number in names.iter().filter_map(|name| parse_name(name)) {
+        for name in &names {
+            let Some(number) = parse_name(name) else {
+                tracing::warn!(dir = %path.display(), name, "not a log file: left alone");
+                continue;
+            };
             let mut file = LogFile::open(disk, file_path(path, number), number)?;
             file.read_header(identity)?;
             file.header = file

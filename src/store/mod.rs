@@ -93,8 +93,8 @@ pub struct Status {
     pub snapshot: Lsn,
     /// Log files that hold records.
     pub log_files: usize,
-    /// Nothing becomes durable until there is space again.
-    pub disk_full: bool,
+    /// Why nothing becomes durable at the moment, which passes: the disk is full, say.
+    pub blocked: Option<Arc<StoreError>>,
     /// How long a sync has been running: seconds mean a failing device.
     pub sync_age: Option<Duration>,
     /// Why the last checkpoint failed.
@@ -196,7 +196,7 @@ impl Store {
             checkpoint: upkeep.checkpoint,
             snapshot: upkeep.snapshot,
             log_files: core.files.lock().spans.len(),
-            disk_full: core.is_disk_full(),
+            blocked: core.blocked(),
             sync_age: core.sync_age(),
             checkpoint_error: upkeep.checkpoint_error,
             snapshot_error: upkeep.snapshot_error,
@@ -211,6 +211,14 @@ impl Store {
             return Err(StoreError::Closed);
         };
         running.close(&self.inner.core)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", &self.inner.core.options.dir)
+            .finish_non_exhaustive()
     }
 }
 

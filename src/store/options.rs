@@ -77,6 +77,12 @@ impl StoreOptions {
         if self.pending_max_bytes < self.group_max_bytes() {
             return wrong("pending_max_bytes", "must hold one log file or 8 MiB");
         }
+        if self.checkpoint_interval.is_zero() {
+            return wrong("checkpoint_interval", "must not be zero");
+        }
+        if self.checkpoint_log_bytes < BLOCK_BYTES as u64 {
+            return wrong("checkpoint_log_bytes", "must be at least 4096");
+        }
         Ok(())
     }
 
@@ -115,7 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_cannot_work_are_named() {
+    fn values_that_cannot_work_are_named() {
+        refused(
+            |options| options.checkpoint_interval = Duration::ZERO,
+            "checkpoint_interval",
+        );
+        refused(
+            |options| options.checkpoint_log_bytes = 4095,
+            "checkpoint_log_bytes",
+        );
         refused(
             |options| options.log_file_bytes = (64 << 10) - 4096,
             "log_file_bytes",

@@ -382,7 +382,7 @@ impl Upkeep {
         self.core
             .set_log_full(bytes > self.core.options.log_max_bytes);
         let interval = self.core.options.checkpoint_log_bytes;
-        let mut wake_at = self.checkpoint_written + interval;
+        let mut wake_at = self.checkpoint_written.saturating_add(interval);
         let mut status = self.status.lock();
         status.checkpoint = self.checkpoint;
         status.snapshot = self.snapshot;

@@ -22,7 +22,7 @@ use super::totals::Totals;
 use super::{Catalogue, CatalogueError, CatalogueSource, Entries, Visit};
 use crate::store::Lsn;
 use crate::store::disk::{Disk, File};
-use crate::store::error::{is_disk_full, panic_message};
+use crate::store::error::{is_disk_full, is_out_of_resources, panic_message};
 use crate::store::layout::{Cursor, Identity};
 
 const MARK_KEY: [u8; 1] = [0];
@@ -373,20 +373,13 @@ fn io_error(error: std::io::Error) -> CatalogueError {
     use std::io::ErrorKind;
     match error.kind() {
         _ if is_disk_full(&error) => CatalogueError::DiskFull(error),
-        ErrorKind::PermissionDenied
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::OutOfMemory
-        | ErrorKind::WouldBlock => CatalogueError::Refused(error),
-        _ if error.raw_os_error().is_some_and(is_descriptor_limit) => {
+        _ if is_out_of_resources(&error) => CatalogueError::Refused(error),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             CatalogueError::Refused(error)
         }
         _ => CatalogueError::Damaged(error.to_string()),
     }
 }
 
-fn is_descriptor_limit(code: i32) -> bool {
-    use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE]
-        .iter()
-        .any(|errno| errno.raw_os_error() == code)
-}
+#[cfg(test)]
+mod tests;

@@ -32,9 +32,9 @@ impl Site {
             log_file_bytes: FILE_BYTES,
             log_max_bytes: 64 * FILE_BYTES,
             pending_max_bytes: 4 * FILE_BYTES as usize,
-            checkpoint_log_bytes: u64::MAX / 2,
+            checkpoint_log_bytes: u64::MAX,
             checkpoint_interval: Duration::from_secs(3600),
-            snapshot_log_bytes: u64::MAX / 2,
+            snapshot_log_bytes: u64::MAX,
             ..StoreOptions::new("/sim")
         };
         Site {

@@ -66,13 +66,13 @@ fn a_full_disk_is_an_alarm_until_there_is_space_and_nothing_is_lost() {
     let store = site.start();
     site.disk.set_free(Some(0));
     let lsn = store.append(&[put("a", "1")]).unwrap();
-    wait_until("the alarm", || store.status().disk_full);
+    wait_until("the alarm", || store.status().blocked.is_some());
     assert!(store.failed().is_none());
     let later = store.append(&[put("b", "2")]).unwrap();
     assert!(store.durable() < lsn);
     site.disk.set_free(None);
     store.wait_durable(later).unwrap();
-    assert!(!store.status().disk_full);
+    assert!(store.status().blocked.is_none());
     store.close().unwrap();
     assert_holds(&site.open().1, &[("a", "1"), ("b", "2")]);
 }
@@ -83,7 +83,7 @@ fn closing_on_a_full_disk_says_what_was_not_written() {
     let store = site.start();
     site.disk.set_free(Some(0));
     store.append(&[put("a", "1")]).unwrap();
-    wait_until("the alarm", || store.status().disk_full);
+    wait_until("the alarm", || store.status().blocked.is_some());
     let error = store.close().unwrap_err();
     assert!(
         matches!(
