@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
+use amqp_codec::ShortString;
 use clap::Args;
 use serde::Serialize;
 
 use super::error::PerfError;
 use super::uri::Uri;
-use super::wire::Name;
 
 /// Puts load on an AMQP 0-9-1 broker and measures it.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -277,18 +277,18 @@ impl PerfArgs {
         self.warmup.unwrap_or(DEFAULT_WARMUP)
     }
 
-    pub(super) fn queue_names(&self) -> Result<Vec<Name>, PerfError> {
+    pub(super) fn queue_names(&self) -> Result<Vec<ShortString>, PerfError> {
         (1..=self.queues)
             .map(|number| self.queue_name_of(number))
             .collect()
     }
 
     /// The slow reader's queue and the one of the fast pair beside it.
-    pub(super) fn slow_reader_queues(&self) -> Result<[Name; 2], PerfError> {
+    pub(super) fn slow_reader_queues(&self) -> Result<[ShortString; 2], PerfError> {
         Ok([self.queue_name_of(1)?, self.queue_name_of(2)?])
     }
 
-    fn queue_name_of(&self, number: u64) -> Result<Name, PerfError> {
+    fn queue_name_of(&self, number: u64) -> Result<ShortString, PerfError> {
         name(
             "--queue-name",
             &self.queue_name.replace(NUMBER, &number.to_string()),
@@ -296,7 +296,10 @@ impl PerfArgs {
     }
 
     /// Exchange and routing key for messages meant for `queue`.
-    pub(super) fn target(&self, queue: &Name) -> Result<(Name, Name), PerfError> {
+    pub(super) fn target(
+        &self,
+        queue: &ShortString,
+    ) -> Result<(ShortString, ShortString), PerfError> {
         let exchange = name("--exchange", self.exchange.as_deref().unwrap_or_default())?;
         let key = match &self.routing_key {
             Some(key) => name("--routing-key", key)?,
@@ -315,8 +318,9 @@ fn within(flag: &str, value: u64, min: u64, max: u64) -> Result<(), PerfError> {
     )))
 }
 
-fn name(flag: &str, text: &str) -> Result<Name, PerfError> {
-    Name::new(text).ok_or_else(|| PerfError::Usage(format!("{flag} is longer than 255 bytes")))
+fn name(flag: &str, text: &str) -> Result<ShortString, PerfError> {
+    ShortString::try_from(text)
+        .map_err(|_| PerfError::Usage(format!("{flag} is longer than 255 bytes")))
 }
 
 fn usage(what: &str) -> Result<(), PerfError> {

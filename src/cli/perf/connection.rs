@@ -6,25 +6,40 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use amqp_codec::{
+    Cut, FRAME_OVERHEAD, FieldValue, FrameKind, Method, MethodId, PROTOCOL_HEADER, channel,
+    connection, cut,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::PerfError;
 use super::uri::Uri;
 use super::walk::Inbound;
-use super::wire::*;
+use super::wire::{close_reason, goodbye, put, table, unexpected};
 
 /// An open connection with what has been read ahead.
 pub(super) struct Connection {
     stream: TcpStream,
     inbound: Inbound,
-    frame_max: usize,
+    frame_max: u32,
 }
 
 /// A method as it came in.
 struct Received {
     channel: u16,
-    id: MethodId,
-    arguments: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Received {
+    fn id(&self) -> Result<MethodId, ()> {
+        match self.payload.first_chunk() {
+            Some(&[a, b, c, d]) => {
+                let (class, method) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                Ok(MethodId { class, method })
+            }
+            None => Err(()),
+        }
+    }
 }
 
 /// How a connection is made, beyond its URI.
@@ -51,45 +66,48 @@ impl Connection {
     }
 
     fn handshake(&mut self, uri: &Uri) -> Result<(), PerfError> {
-        self.send(PROTOCOL_HEADER)?;
+        self.send(&PROTOCOL_HEADER)?;
         let deadline = Instant::now() + CALL_TIMEOUT;
-        self.expect(0, CONNECTION_START, deadline)?;
-        self.send_method(0, CONNECTION_START_OK, &start_ok(uri))?;
-        let tune = self.expect(0, CONNECTION_TUNE, deadline)?;
-        let mut fields = Fields(&tune);
-        let (channel_max, frame_max) = (fields.short()?, fields.long()? as usize);
+        self.expect(0, connection::Start::ID, deadline)?;
+        let response = format!("\0{}\0{}", uri.user, uri.password);
+        self.send_method(0, start_ok(response.as_bytes())?)?;
+        let tune = self.expect(0, connection::Tune::ID, deadline)?;
+        let tune = connection::Tune::decode_args(&tune).map_err(PerfError::malformed)?;
         // Zero means "no limit" and is answered with a limit of our own.
-        self.frame_max = if frame_max == 0 {
-            FRAME_MAX
-        } else {
-            frame_max.min(FRAME_MAX)
+        self.frame_max = match tune.frame_max {
+            0 => FRAME_MAX,
+            frame_max => frame_max.min(FRAME_MAX),
         };
-        let tune_ok = Arguments::new()
-            .short(channel_max)
-            .long(self.frame_max as u32)
-            .short(0);
-        self.send_method(0, CONNECTION_TUNE_OK, &tune_ok)?;
-        let open = Arguments::new().name(&uri.vhost).octet(0).octet(0);
-        self.call(0, CONNECTION_OPEN, &open, CONNECTION_OPEN_OK)?;
-        Ok(())
+        let (channel_max, frame_max) = (tune.channel_max, self.frame_max);
+        self.send_method(
+            0,
+            connection::TuneOk {
+                channel_max,
+                frame_max,
+                heartbeat: 0,
+            },
+        )?;
+        let open = connection::Open {
+            virtual_host: &uri.vhost,
+            ..Default::default()
+        };
+        self.call(0, open, connection::OpenOk::ID).map(drop)
     }
 
     /// Opens a channel.
-    pub(super) fn open_channel(&mut self, channel: u16) -> Result<(), PerfError> {
-        let arguments = Arguments::new().octet(0);
-        self.call(channel, CHANNEL_OPEN, &arguments, CHANNEL_OPEN_OK)
+    pub(super) fn open_channel(&mut self, number: u16) -> Result<(), PerfError> {
+        self.call(number, channel::Open::default(), channel::OpenOk::ID)
             .map(drop)
     }
 
     /// Sends a method and waits for its answer, whose arguments it returns.
-    pub(super) fn call(
+    pub(super) fn call<'m>(
         &mut self,
         channel: u16,
-        id: MethodId,
-        arguments: &Arguments,
+        method: impl Into<Method<'m>>,
         answer: MethodId,
     ) -> Result<Vec<u8>, PerfError> {
-        self.send_method(channel, id, arguments)?;
+        self.send_method(channel, method)?;
         self.expect(channel, answer, Instant::now() + CALL_TIMEOUT)
     }
 
@@ -102,23 +120,20 @@ impl Connection {
 
     /// The first half of a close, for those that close many connections at once.
     pub(super) fn send_close(&mut self) -> Result<(), PerfError> {
-        let goodbye = Arguments::new().short(200).octet(0).short(0).short(0);
-        self.send_method(0, CONNECTION_CLOSE, &goodbye)
+        self.send_method(0, goodbye())
     }
 
     /// The second half of a close: reads until close-ok, the end of the stream or the deadline.
     pub(super) fn await_close_ok(&mut self, deadline: Instant) {
-        loop {
-            match self.receive(deadline) {
-                Ok(received) if received.id == CONNECTION_CLOSE_OK => return,
-                Ok(_) => {}
-                Err(_) => return,
-            }
-        }
+        let closed = |received: &Received| received.id() == Ok(connection::CloseOk::ID);
+        while self
+            .receive(deadline)
+            .is_ok_and(|received| !closed(&received))
+        {}
     }
 
     /// The negotiated largest frame.
-    pub(super) fn frame_max(&self) -> usize {
+    pub(super) fn frame_max(&self) -> u32 {
         self.frame_max
     }
 
@@ -140,14 +155,13 @@ impl Connection {
         self.inbound.resize(0);
     }
 
-    fn send_method(
+    fn send_method<'m>(
         &mut self,
         channel: u16,
-        id: MethodId,
-        arguments: &Arguments,
+        method: impl Into<Method<'m>>,
     ) -> Result<(), PerfError> {
         let mut frame = Vec::with_capacity(64);
-        method_frame(&mut frame, channel, id, arguments.bytes());
+        put(&mut frame, channel, method)?;
         self.send(&frame)
     }
 
@@ -164,77 +178,56 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Vec<u8>, PerfError> {
         loop {
-            let received = self.receive(deadline)?;
-            match received.id {
-                id if id == answer && received.channel == channel => return Ok(received.arguments),
-                CONNECTION_CLOSE => {
-                    let _ = self.send_method(0, CONNECTION_CLOSE_OK, &Arguments::new());
-                    return Err(close_reason(received.id, &received.arguments));
-                }
-                CHANNEL_CLOSE => {
-                    self.send_method(received.channel, CHANNEL_CLOSE_OK, &Arguments::new())?;
-                    return Err(close_reason(received.id, &received.arguments));
-                }
-                CONNECTION_BLOCKED | CONNECTION_UNBLOCKED => {}
-                MethodId(class, method) => {
-                    return Err(PerfError::Protocol(format!(
-                        "method {class}.{method} in place of {}.{}",
-                        answer.0, answer.1
-                    )));
-                }
+            let mut received = self.receive(deadline)?;
+            if received.channel == channel && received.id() == Ok(answer) {
+                return Ok(received.payload.split_off(METHOD_ID_BYTES));
+            }
+            let method = Method::decode(&received.payload).map_err(PerfError::malformed)?;
+            self.answer_close(received.channel, &method)?;
+            match method {
+                Method::ConnectionBlocked(_) | Method::ConnectionUnblocked(_) => {}
+                other => return Err(unexpected(&other, &format!("in place of {answer}"))),
             }
         }
+    }
+
+    /// Answers a close of the broker and tells its reason.
+    fn answer_close(&mut self, channel: u16, method: &Method<'_>) -> Result<(), PerfError> {
+        let Some(reason) = close_reason(method) else {
+            return Ok(());
+        };
+        let _sent = match method {
+            Method::ChannelClose(_) => self.send_method(channel, channel::CloseOk {}),
+            _ => self.send_method(0, connection::CloseOk {}),
+        };
+        Err(reason)
     }
 
     /// The next method frame; heartbeats and content are passed over.
     fn receive(&mut self, deadline: Instant) -> Result<Received, PerfError> {
         loop {
-            if let Some((received, bytes)) = self.cut()? {
-                self.inbound.consume(bytes);
-                match received {
-                    Some(received) => return Ok(received),
-                    None => continue,
+            let unread = self.inbound.unread();
+            // Before anything else a broker may answer with the protocol header it would speak.
+            if unread.starts_with(b"AMQP") {
+                return Err(PerfError::Protocol(
+                    "it does not speak AMQP 0-9-1".to_owned(),
+                ));
+            }
+            let payload_max = self.frame_max - FRAME_OVERHEAD as u32;
+            match cut(unread, payload_max).map_err(|e| PerfError::Protocol(e.to_string()))? {
+                Cut::Incomplete { .. } => self.fill_until(deadline)?,
+                Cut::Frame { frame, len } => {
+                    let received = (frame.kind == FrameKind::Method).then(|| Received {
+                        channel: frame.channel,
+                        payload: frame.payload.to_vec(),
+                    });
+                    self.inbound.consume(len);
+                    if let Some(received) = received {
+                        return Ok(received);
+                    }
                 }
             }
-            self.fill_until(deadline)?;
         }
-    }
-
-    /// Cuts one frame: its method, if it is one, and its length.
-    fn cut(&self) -> Result<Option<(Option<Received>, usize)>, PerfError> {
-        let unread = self.inbound.unread();
-        let Some(&[kind, c0, c1, a, b, c, d]) = unread.first_chunk() else {
-            return Ok(None);
-        };
-        // Before anything else a broker may answer with the protocol header it would speak.
-        if unread.starts_with(b"AMQP") {
-            return Err(PerfError::Protocol(
-                "it does not speak AMQP 0-9-1".to_owned(),
-            ));
-        }
-        let bytes = u32::from_be_bytes([a, b, c, d]) as usize + FRAME_OVERHEAD;
-        if bytes > self.frame_max.max(FRAME_MAX) {
-            return Err(PerfError::Protocol(
-                "a frame larger than frame_max".to_owned(),
-            ));
-        }
-        let Some(frame) = unread.get(..bytes) else {
-            return Ok(None);
-        };
-        if kind != FRAME_METHOD {
-            return Ok(Some((None, bytes)));
-        }
-        let mut fields = Fields(&frame[7..bytes - 1]);
-        let id = MethodId(fields.short()?, fields.short()?);
-        let channel = u16::from_be_bytes([c0, c1]);
-        Ok(Some((
-            Some(Received {
-                channel,
-                id,
-                arguments: fields.0.to_vec(),
-            }),
-            bytes,
-        )))
     }
 
     fn fill_until(&mut self, deadline: Instant) -> Result<(), PerfError> {
@@ -270,23 +263,20 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-fn start_ok(uri: &Uri) -> Arguments {
-    let capabilities = Table::new()
-        .flag("authentication_failure_close")
-        .flag("connection.blocked")
-        .flag("consumer_cancel_notify")
-        .flag("basic.nack")
-        .flag("publisher_confirms");
-    let properties = Table::new()
-        .text("product", "leveret perf")
-        .text("version", env!("CARGO_PKG_VERSION"))
-        .nested("capabilities", capabilities);
-    let response = format!("\0{}\0{}", uri.user, uri.password);
-    Arguments::new()
-        .table(properties)
-        .word("PLAIN")
-        .longstr(response.as_bytes())
-        .word("en_US")
+fn start_ok(response: &[u8]) -> Result<connection::StartOk<'_>, PerfError> {
+    let capabilities = table(CAPABILITIES.map(|name| (name, FieldValue::Bool(true))))?;
+    let text = |text: &str| FieldValue::LongString(text.as_bytes().to_vec());
+    let client_properties = table([
+        ("product", text("leveret perf")),
+        ("version", text(env!("CARGO_PKG_VERSION"))),
+        ("capabilities", FieldValue::Table(capabilities)),
+    ])?;
+    Ok(connection::StartOk {
+        client_properties,
+        mechanism: "PLAIN",
+        response,
+        locale: "en_US",
+    })
 }
 
 fn connect(uri: &Uri, dial: Dial) -> Result<TcpStream, PerfError> {
@@ -326,9 +316,18 @@ fn connect_to(address: SocketAddr, dial: Dial) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
+/// What this client understands; without the first a broker need not say why it refuses a login.
+const CAPABILITIES: [&str; 5] = [
+    "authentication_failure_close",
+    "connection.blocked",
+    "consumer_cancel_notify",
+    "basic.nack",
+    "publisher_confirms",
+];
 /// How long a broker may take to answer one method.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest frame asked for, RabbitMQ's default.
-const FRAME_MAX: usize = 131_072;
+const FRAME_MAX: u32 = 131_072;
+const METHOD_ID_BYTES: usize = 4;
 const HANDSHAKE_BUFFER: usize = 4096;

@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use amqp_codec::{Method, basic};
+
 use super::block::LOAD_CHANNEL;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
@@ -16,7 +18,7 @@ use super::publisher::TICK;
 use super::stop::Stop;
 use super::tally::Tally;
 use super::walk::{Sink, Walker};
-use super::wire::*;
+use super::wire::{close_reason, goodbye, put, put_ack, unexpected};
 
 /// How a consumer behaves.
 #[derive(Clone, Copy)]
@@ -37,7 +39,7 @@ pub(super) struct Consumed {
 /// Opens a channel and starts consuming; deliveries may already be in the read buffer after it.
 pub(super) fn subscribe(
     connection: &mut Connection,
-    queue: &Name,
+    queue: &str,
     terms: Terms,
 ) -> Result<(), PerfError> {
     connection.open_channel(LOAD_CHANNEL)?;
@@ -47,22 +49,26 @@ pub(super) fn subscribe(
 /// Starts consuming on the open channel.
 pub(super) fn consume(
     connection: &mut Connection,
-    queue: &Name,
+    queue: &str,
     terms: Terms,
 ) -> Result<(), PerfError> {
     if terms.prefetch > 0 {
-        let qos = Arguments::new().long(0).short(terms.prefetch).octet(0);
-        connection.call(LOAD_CHANNEL, BASIC_QOS, &qos, BASIC_QOS_OK)?;
+        let qos = basic::Qos {
+            prefetch_count: terms.prefetch,
+            ..Default::default()
+        };
+        connection.call(LOAD_CHANNEL, qos, basic::QosOk::ID)?;
     }
-    let no_ack = if terms.ack_every.is_none() { NO_ACK } else { 0 };
-    let arguments = Arguments::new()
-        .short(0)
-        .name(queue)
-        .word(CONSUMER_TAG)
-        .octet(no_ack)
-        .table(Table::new());
+    let no_ack = terms.ack_every.is_none();
+    let consumer_tag = CONSUMER_TAG;
+    let consume = basic::Consume {
+        queue,
+        consumer_tag,
+        no_ack,
+        ..Default::default()
+    };
     connection
-        .call(LOAD_CHANNEL, BASIC_CONSUME, &arguments, BASIC_CONSUME_OK)
+        .call(LOAD_CHANNEL, consume, basic::ConsumeOk::ID)
         .map(drop)
 }
 
@@ -115,10 +121,9 @@ fn say_goodbye(
     last_ack: Vec<u8>,
 ) -> Result<(), PerfError> {
     let (stream, inbound) = connection.parts();
-    let mut goodbye = last_ack;
-    let arguments = Arguments::new().short(200).octet(0).short(0).short(0);
-    method_frame(&mut goodbye, 0, CONNECTION_CLOSE, arguments.bytes());
-    if stream.write_all(&goodbye).is_err() {
+    let mut last_words = last_ack;
+    put(&mut last_words, 0, goodbye())?;
+    if stream.write_all(&last_words).is_err() {
         return Ok(());
     }
     let deadline = Instant::now() + CLOSE_TIMEOUT;
@@ -205,8 +210,7 @@ impl<'a> Counter<'a> {
     }
 
     fn ack(&mut self) {
-        let arguments = Arguments::new().longlong(self.last_tag).octet(MULTIPLE);
-        method_frame(&mut self.acks, LOAD_CHANNEL, BASIC_ACK, arguments.bytes());
+        put_ack(&mut self.acks, LOAD_CHANNEL, self.last_tag);
         self.unacked = 0;
     }
 
@@ -238,14 +242,11 @@ impl Sink for Counter<'_> {
         }
     }
 
-    fn method(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError> {
-        match id {
-            CONNECTION_CLOSE | CHANNEL_CLOSE => Err(close_reason(id, arguments)),
-            BASIC_CANCEL => Err(PerfError::ConsumerCancelled),
-            CONNECTION_BLOCKED | CONNECTION_UNBLOCKED => Ok(()),
-            MethodId(class, method) => Err(PerfError::Protocol(format!(
-                "method {class}.{method} to a consumer"
-            ))),
+    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+        match method {
+            Method::BasicCancel(_) => Err(PerfError::ConsumerCancelled),
+            Method::ConnectionBlocked(_) | Method::ConnectionUnblocked(_) => Ok(()),
+            other => Err(close_reason(other).unwrap_or_else(|| unexpected(other, "to a consumer"))),
         }
     }
 }
@@ -260,15 +261,13 @@ impl Sink for Farewell {
 
     fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
 
-    fn method(&mut self, id: MethodId, _arguments: &[u8]) -> Result<(), PerfError> {
-        self.closed |= id == CONNECTION_CLOSE_OK;
+    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+        self.closed |= matches!(method, Method::ConnectionCloseOk(_));
         Ok(())
     }
 }
 
 const CONSUMER_TAG: &str = "c";
-const NO_ACK: u8 = 1 << 1;
-const MULTIPLE: u8 = 1;
 const READ_BUFFER: usize = 262_144;
 /// How long acknowledgements may wait for room in the socket before reading goes on.
 const ACK_PATIENCE: Duration = Duration::from_millis(10);

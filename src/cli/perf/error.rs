@@ -3,6 +3,8 @@
 
 use std::io;
 
+use amqp_codec::{DecodeError, EncodeError};
+
 /// Why a load run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PerfError {
@@ -50,6 +52,9 @@ pub enum PerfError {
     /// Bytes that are not AMQP 0-9-1, or methods at the wrong moment.
     #[error("protocol error by the broker: {0}")]
     Protocol(String),
+    /// Arguments that AMQP cannot carry.
+    #[error("cannot be sent: {0}")]
+    Encode(EncodeError),
     /// An answer or any progress took too long.
     #[error("{waiting_for}: nothing for {seconds} s")]
     Stalled {
@@ -98,6 +103,11 @@ impl PerfError {
     /// A socket error, with the broken-pipe kinds told apart from time-outs.
     pub(super) fn socket(during: &'static str, source: io::Error) -> Self {
         PerfError::Socket { during, source }
+    }
+
+    /// A method whose arguments make no sense.
+    pub(super) fn malformed(error: DecodeError) -> Self {
+        PerfError::Protocol(format!("malformed method: {error}"))
     }
 
     /// Whether `self` explains more than `other`: a close text beats the broken pipe it caused.

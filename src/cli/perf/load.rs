@@ -1,11 +1,11 @@
 //! The main run: publishers and consumers at work, measured over a window.
-//! Owns the order of a run (declare, consume, publish, measure, drain, delete) and its clock;
-//! the work itself is the workers'. Never waits without a limit.
+//! Owns the order of a run (declare, consume, publish, measure, drain, delete) and its figures; the
+//! work itself is the workers', the clock is `measure`'s.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+
+use amqp_codec::ShortString;
 
 use super::args::PerfArgs;
 use super::block::{Block, Shape};
@@ -20,7 +20,8 @@ use super::report::*;
 use super::stop::Stop;
 use super::tally::{Tally, Totals};
 use super::topology::{Depth, Topology, Wanted};
-use super::wire::Name;
+
+mod measure;
 
 /// Runs the load that the arguments describe.
 pub(super) fn run(args: &PerfArgs, stop: &Stop) -> Result<LoadReport, PerfError> {
@@ -60,7 +61,7 @@ struct Load<'a> {
     args: &'a PerfArgs,
     stop: &'a Stop,
     process: Option<Process>,
-    queues: &'a [Name],
+    queues: &'a [ShortString],
     stamps: Stamps,
     depth: Depth,
     publishers: Vec<Tally>,
@@ -148,6 +149,8 @@ impl<'a> Load<'a> {
         } else {
             self.measure_timed()
         };
+        self.stop.end_publishing();
+        self.settle_down();
         self.stop.end();
         Ok((window?, Ends::collect(publishing, consuming)))
     }
@@ -195,7 +198,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn queue(&self, worker: usize) -> &Name {
+    fn queue(&self, worker: usize) -> &ShortString {
         &self.queues[worker % self.queues.len()]
     }
 
@@ -219,7 +222,7 @@ impl<'a> Load<'a> {
                 body_bytes: self.args.body_bytes(),
                 persistent: self.args.persistent,
                 frame_max: connection.frame_max(),
-            });
+            })?;
             Ok((connection, block))
         };
         (0..self.publishers.len()).map(connect).collect()
@@ -237,140 +240,6 @@ impl<'a> Load<'a> {
             totals: self.totals(),
             moment: Moment::now(self.process.as_ref())?,
         })
-    }
-
-    fn rss_kib(&self) -> Result<u64, PerfError> {
-        self.process.as_ref().map_or(Ok(0), Process::rss_kib)
-    }
-
-    /// Warm-up, then a window of fixed length.
-    fn measure_timed(&self) -> Result<Window, PerfError> {
-        self.stop.wait(self.args.warmup());
-        self.stamps.open_window();
-        let first = self.sample()?;
-        let end = Instant::now() + self.args.time_limit();
-        let mut rss_max_kib = 0;
-        let mut progress = Progress::new(self.args.json, &first.totals);
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.stop.wait(left.min(LOOK_INTERVAL)) {
-                break;
-            }
-            rss_max_kib = rss_max_kib.max(self.rss_kib()?);
-            progress.tell(&self.totals());
-        }
-        let last = self.sample()?;
-        self.stamps.close_window();
-        self.stop.end_publishing();
-        self.settle_down();
-        Ok(Window {
-            first,
-            last,
-            rss_max_kib,
-        })
-    }
-
-    /// Lets publishers finish their block; when latencies count, what is on its way arrives too.
-    fn settle_down(&self) {
-        let patience = if self.args.latency {
-            DRAIN_TIMEOUT
-        } else {
-            PUBLISHER_TIMEOUT
-        };
-        let end = Instant::now() + patience;
-        let arrived = || !self.args.latency || self.all_delivered();
-        while Instant::now() < end && !(self.publishing.load(Relaxed) == 0 && arrived()) {
-            if self.stop.wait(POLL_INTERVAL) {
-                break;
-            }
-        }
-    }
-
-    /// From the first publish until everything is published, settled and consumed.
-    fn measure_counted(&self, first: Sample) -> Result<Window, PerfError> {
-        let end = Instant::now() + self.args.time_limit();
-        let mut rss_max_kib = 0;
-        let mut progress = Progress::new(self.args.json, &first.totals);
-        let mut quiet = Quiet {
-            totals: first.totals,
-            since: Instant::now(),
-            round: 0,
-        };
-        while !self.is_done(&mut quiet) {
-            if self.stop.wait(POLL_INTERVAL) {
-                break;
-            }
-            rss_max_kib = rss_max_kib.max(self.rss_kib()?);
-            progress.tell(&self.totals());
-            let stalled_for = quiet.since.elapsed();
-            if stalled_for > STALL_TIMEOUT || Instant::now() > end {
-                let waited = if stalled_for > STALL_TIMEOUT {
-                    STALL_TIMEOUT
-                } else {
-                    self.args.time_limit()
-                };
-                self.stop.fail(self.stalled(waited));
-            }
-        }
-        let last = self.sample()?;
-        self.stamps.close_window();
-        self.stop.end_publishing();
-        Ok(Window {
-            first,
-            last,
-            rss_max_kib,
-        })
-    }
-
-    fn stalled(&self, waited: Duration) -> PerfError {
-        let totals = self.totals();
-        PerfError::Stalled {
-            waiting_for: format!(
-                "of {} messages {} published, {} settled, {} delivered",
-                self.args.messages.unwrap_or(0),
-                totals.published,
-                totals.settled,
-                totals.delivered
-            ),
-            seconds: waited.as_secs(),
-        }
-    }
-
-    fn is_done(&self, quiet: &mut Quiet) -> bool {
-        let totals = self.totals();
-        let round = self.depth.last().0;
-        if totals != quiet.totals {
-            *quiet = Quiet {
-                totals,
-                since: Instant::now(),
-                round,
-            };
-        }
-        let published = Some(totals.published) == self.args.messages;
-        let settled = self.args.confirm == 0 || totals.settled == totals.published;
-        published && settled && self.is_drained(quiet)
-    }
-
-    /// Everything routed has arrived. An exchange or somebody else's queue makes the number
-    /// unknowable; then it is enough that nothing is ready and nothing has moved for a while.
-    fn is_drained(&self, quiet: &Quiet) -> bool {
-        if self.args.consumers == 0 || (self.is_countable() && self.all_delivered()) {
-            return true;
-        }
-        let (round, ready) = self.depth.last();
-        !self.is_countable()
-            && ready == 0
-            && round >= quiet.round + 2
-            && quiet.since.elapsed() > QUIET_TIME
-    }
-
-    fn is_countable(&self) -> bool {
-        self.args.exchange.is_none() && !self.args.existing
-    }
-
-    fn all_delivered(&self) -> bool {
-        let totals = self.totals();
-        totals.delivered + totals.nacked >= totals.published
     }
 
     fn report(&self, window: &Window, ends: Ends) -> LoadReport {
@@ -443,53 +312,3 @@ impl Ends {
         ends
     }
 }
-
-/// Since when nothing has moved.
-struct Quiet {
-    totals: Totals,
-    since: Instant,
-    /// Looks at the depth that had been made by then.
-    round: u64,
-}
-
-/// One line per second on standard error, for people.
-struct Progress {
-    silent: bool,
-    told_at: Instant,
-    told: Totals,
-}
-
-impl Progress {
-    fn new(silent: bool, totals: &Totals) -> Self {
-        Progress {
-            silent,
-            told_at: Instant::now(),
-            told: *totals,
-        }
-    }
-
-    fn tell(&mut self, totals: &Totals) {
-        let time = self.told_at.elapsed();
-        if self.silent || time < PROGRESS_INTERVAL {
-            return;
-        }
-        let new = totals.since(&self.told);
-        // A closed standard error is no reason to end a run.
-        let _ = writeln!(
-            io::stderr(),
-            "{:>12.0} published/s {:>12.0} delivered/s",
-            rate(new.published, time),
-            rate(new.delivered, time)
-        );
-        self.told_at = Instant::now();
-        self.told = *totals;
-    }
-}
-
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-const PUBLISHER_TIMEOUT: Duration = Duration::from_secs(1);
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-const QUIET_TIME: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 //!
 //! Lean enough not to be what is measured: publishes are prebuilt blocks of frames, deliveries are
 //! counted by walking frame heads. Blocking sockets and one or two threads per connection. It owns
-//! its own little client and shares no code with the broker it measures.
+//! its own little client; only the codec is shared with the broker.
 //!
 //! | part | what |
 //! |---|---|

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use amqp_codec::{Method, confirm};
+
 use super::block::{Block, LOAD_CHANNEL};
 use super::confirm::Confirms;
 use super::connection::{Connection, is_timeout};
@@ -18,7 +20,7 @@ use super::process::thread_cpu_nanos;
 use super::stop::Stop;
 use super::tally::Tally;
 use super::walk::{Sink, Walker};
-use super::wire::*;
+use super::wire::{close_reason, goodbye, put, unexpected};
 
 /// How one publisher behaves.
 pub(super) struct Orders {
@@ -81,7 +83,8 @@ pub(super) fn publish(
             sent: 0,
         }
         .run();
-        ending.since(Instant::now());
+        // After an error of the writer, the reader may still find the broker's reason.
+        ending.begin(REASON_TIMEOUT);
         let read = reader
             .join()
             .unwrap_or(Err(PerfError::Dropped("reading confirms")));
@@ -113,8 +116,11 @@ struct Ending {
 }
 
 impl Ending {
-    fn since(&self, now: Instant) {
-        self.give_up_at.lock().get_or_insert(now + CLOSE_TIMEOUT);
+    /// From now on the reader ends with the stream, and after `patience` in any case.
+    fn begin(&self, patience: Duration) {
+        self.give_up_at
+            .lock()
+            .get_or_insert(Instant::now() + patience);
         self.closing.store(true, Ordering::Release);
     }
 
@@ -155,6 +161,9 @@ impl Writer<'_> {
         if whole {
             self.await_settled();
             self.say_goodbye()?;
+        } else {
+            // In the middle of a frame there is no goodbye.
+            self.ending.begin(Duration::ZERO);
         }
         Ok(Published {
             cpu_nanos: thread_cpu_nanos(),
@@ -235,12 +244,16 @@ impl Writer<'_> {
     }
 
     fn say_goodbye(&mut self) -> Result<(), PerfError> {
-        let mut goodbye = Vec::new();
-        let arguments = Arguments::new().short(200).octet(0).short(0).short(0);
-        method_frame(&mut goodbye, 0, CONNECTION_CLOSE, arguments.bytes());
-        self.ending.since(Instant::now());
+        let mut last_words = Vec::new();
+        put(&mut last_words, 0, goodbye())?;
+        let is_over = self.shared.stop.is_over();
+        self.ending.begin(if is_over {
+            REASON_TIMEOUT
+        } else {
+            CLOSE_TIMEOUT
+        });
         let given_up = || self.ending.is_due() || self.ending.read_over.load(Ordering::Acquire);
-        write_whole(self.stream, &goodbye, given_up)
+        write_whole(self.stream, &last_words, given_up)
             .map(drop)
             .map_err(|e| PerfError::socket("closing", e))
     }
@@ -320,21 +333,17 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn settle(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError> {
-        let mut fields = Fields(arguments);
-        let (tag, bits) = (fields.longlong()?, fields.octet()?);
+    /// Books a confirm; returns how many publishes it settled.
+    fn settle(&mut self, tag: u64, multiple: bool) -> Result<u64, PerfError> {
         let Some(confirms) = &mut self.confirms else {
             return Err(PerfError::Protocol(
                 "a confirm on a channel without confirms".to_owned(),
             ));
         };
         let published = self.tally.published.load(Ordering::Acquire);
-        let newly = confirms.settle(tag, bits & MULTIPLE != 0, published)?;
+        let newly = confirms.settle(tag, multiple, published)?;
         self.settled += newly;
-        if id == BASIC_NACK {
-            self.nacked += newly;
-        }
-        Ok(())
+        Ok(newly)
     }
 }
 
@@ -343,22 +352,25 @@ impl Sink for Answers<'_> {
 
     fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
 
-    fn method(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError> {
-        match id {
-            BASIC_ACK | BASIC_NACK => self.settle(id, arguments),
-            CONNECTION_CLOSE | CHANNEL_CLOSE => Err(close_reason(id, arguments)),
-            CONNECTION_CLOSE_OK => {
+    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+        match method {
+            Method::BasicAck(ack) => self.settle(ack.delivery_tag, ack.multiple).map(drop),
+            Method::BasicNack(nack) => {
+                self.nacked += self.settle(nack.delivery_tag, nack.multiple)?;
+                Ok(())
+            }
+            Method::ConnectionCloseOk(_) => {
                 self.closed = true;
                 Ok(())
             }
-            CONNECTION_BLOCKED => {
+            Method::ConnectionBlocked(_) => {
                 self.tally.blocked.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            CONNECTION_UNBLOCKED => Ok(()),
-            MethodId(class, method) => Err(PerfError::Protocol(format!(
-                "method {class}.{method} to a publisher"
-            ))),
+            Method::ConnectionUnblocked(_) => Ok(()),
+            other => {
+                Err(close_reason(other).unwrap_or_else(|| unexpected(other, "to a publisher")))
+            }
         }
     }
 }
@@ -367,14 +379,18 @@ impl Sink for Answers<'_> {
 pub(super) fn prepare(mut connection: Connection, confirms: bool) -> Result<Connection, PerfError> {
     connection.open_channel(LOAD_CHANNEL)?;
     if confirms {
-        let arguments = Arguments::new().octet(0);
-        connection.call(LOAD_CHANNEL, CONFIRM_SELECT, &arguments, CONFIRM_SELECT_OK)?;
+        connection.call(
+            LOAD_CHANNEL,
+            confirm::Select::default(),
+            confirm::SelectOk::ID,
+        )?;
     }
     Ok(connection)
 }
 
 /// How often a waiting thread looks whether the run is over.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A slow broker first works off everything that lies before the close.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
+const REASON_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_BUFFER: usize = 65_536;
-const MULTIPLE: u8 = 1;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use amqp_codec::ShortString;
+
 use super::args::PerfArgs;
 use super::block::{Block, LOAD_CHANNEL, Shape};
 use super::connection::{Connection, Dial, is_timeout};
@@ -24,7 +26,6 @@ use super::report::{BrokerUse, Moment, rate};
 use super::stop::Stop;
 use super::topology::{Topology, Wanted, ready};
 use super::walk::Walker;
-use super::wire::Name;
 
 /// One phase of the probe.
 #[derive(Debug, Serialize)]
@@ -95,7 +96,7 @@ struct Probe<'a> {
     args: &'a PerfArgs,
     limits: Limits<'a>,
     process: Option<Process>,
-    queue: &'a Name,
+    queue: &'a ShortString,
     connection: Connection,
     block: Block,
     messages: u64,
@@ -113,7 +114,7 @@ impl<'a> Probe<'a> {
         args: &'a PerfArgs,
         stop: &'a Stop,
         process: Option<Process>,
-        queue: &'a Name,
+        queue: &'a ShortString,
     ) -> Result<Self, PerfError> {
         let mut connection = Connection::open(&args.uri, Dial::default())?;
         connection.open_channel(LOAD_CHANNEL)?;
@@ -124,7 +125,7 @@ impl<'a> Probe<'a> {
             body_bytes: args.body_bytes(),
             persistent: args.persistent,
             frame_max: connection.frame_max(),
-        });
+        })?;
         let messages = args.messages.unwrap_or(DEFAULT_MESSAGES);
         let limits = Limits {
             stop,
@@ -201,15 +202,28 @@ impl<'a> Probe<'a> {
             self.limits,
             &outgoing,
         )?;
-        let there = ready(&mut self.connection, self.queue)?;
-        if there != self.messages {
-            let what = format!(
-                "{there} messages ready after {} were published",
-                self.messages
-            );
-            return Err(PerfError::Protocol(what));
+        self.await_backlog()
+    }
+
+    /// The broker may still be at work on what it has taken, but not for ever.
+    fn await_backlog(&mut self) -> Result<(), PerfError> {
+        let deadline = Instant::now() + STALL_TIMEOUT;
+        loop {
+            let there = ready(&mut self.connection, self.queue)?;
+            if there == self.messages {
+                return Ok(());
+            }
+            if there > self.messages || Instant::now() > deadline {
+                let what = format!(
+                    "{there} messages ready after {} were published",
+                    self.messages
+                );
+                return Err(PerfError::Protocol(what));
+            }
+            if self.limits.stop.wait(POLL_INTERVAL) {
+                return Err(PerfError::Interrupted);
+            }
         }
-        Ok(())
     }
 
     /// Publishes `to_publish` messages on another thread and reads on this one until `target`
@@ -358,4 +372,5 @@ impl Limits<'_> {
 
 const DEFAULT_MESSAGES: u64 = 200_000;
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const READ_BUFFER: usize = 262_144;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use amqp_codec::ShortString;
+
 use super::args::PerfArgs;
 use super::block::{Block, Shape};
 use super::connection::{Connection, Dial, is_timeout};
@@ -24,7 +26,6 @@ use super::stop::Stop;
 use super::tally::{Tally, Totals};
 use super::topology::{Topology, Wanted};
 use super::walk::Walker;
-use super::wire::Name;
 
 /// What the probe found.
 #[derive(Debug, Serialize)]
@@ -115,8 +116,8 @@ struct Probe<'a> {
     args: &'a PerfArgs,
     stop: &'a Stop,
     process: Option<Process>,
-    slow: &'a Name,
-    fast: &'a Name,
+    slow: &'a ShortString,
+    fast: &'a ShortString,
     stamps: Stamps,
 }
 
@@ -182,7 +183,11 @@ impl Probe<'_> {
         }
     }
 
-    fn publisher(&self, queue: &Name, body_bytes: usize) -> Result<(Connection, Block), PerfError> {
+    fn publisher(
+        &self,
+        queue: &ShortString,
+        body_bytes: usize,
+    ) -> Result<(Connection, Block), PerfError> {
         let connection = Connection::open(&self.args.uri, Dial::default())?;
         let connection = publisher::prepare(connection, true)?;
         let (exchange, routing_key) = self.args.target(queue)?;
@@ -192,7 +197,7 @@ impl Probe<'_> {
             body_bytes,
             persistent: self.args.persistent,
             frame_max: connection.frame_max(),
-        });
+        })?;
         Ok((connection, block))
     }
 

@@ -7,6 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use amqp_codec::{
+    FRAME_END, FieldTable, FrameKind, Method, MethodId, PROTOCOL_HEADER, basic, channel, confirm,
+    connection, put_content,
+};
+
 use super::block::{Block, LOAD_CHANNEL, Shape};
 use super::connection::{Connection, Dial};
 use super::consumer::{self, Terms};
@@ -16,7 +21,7 @@ use super::publisher::{self, Orders, Shared};
 use super::stop::Stop;
 use super::tally::Tally;
 use super::uri::Uri;
-use super::wire::*;
+use super::wire::put;
 
 /// The broker's end of one connection, played by a test.
 struct Peer(TcpStream);
@@ -33,9 +38,9 @@ impl Peer {
         (uri, peer)
     }
 
-    fn send(&mut self, channel: u16, id: MethodId, arguments: &Arguments) {
+    fn send<'m>(&mut self, channel: u16, method: impl Into<Method<'m>>) {
         let mut frame = Vec::new();
-        method_frame(&mut frame, channel, id, arguments.bytes());
+        put(&mut frame, channel, method).expect("it has an encoding");
         self.0.write_all(&frame).expect("the client reads");
     }
 
@@ -45,69 +50,86 @@ impl Peer {
         bytes
     }
 
-    /// The next method: its channel, id and arguments; content frames are passed over.
-    fn method(&mut self) -> (u16, MethodId, Vec<u8>) {
+    /// The next method's payload; content frames are passed over.
+    fn method(&mut self) -> Vec<u8> {
         loop {
             let head = self.take(7);
             let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
             let mut payload = self.take(size + 1);
             assert_eq!(payload.pop(), Some(FRAME_END));
-            if head[0] == FRAME_METHOD {
-                let mut fields = Fields(&payload);
-                let id = MethodId(
-                    fields.short().expect("class"),
-                    fields.short().expect("method"),
-                );
-                return (
-                    u16::from_be_bytes([head[1], head[2]]),
-                    id,
-                    fields.0.to_vec(),
-                );
+            if head[0] == FrameKind::Method as u8 {
+                return payload;
             }
         }
     }
 
+    /// The arguments of the next method, which must be `expected`.
     #[track_caller]
     fn expect(&mut self, expected: MethodId) -> Vec<u8> {
-        let (_, id, arguments) = self.method();
+        let mut payload = self.method();
+        let id = Method::decode(&payload).expect("well-formed").id();
         assert_eq!(id, expected);
-        arguments
+        payload.split_off(4)
     }
 
     /// Everything up to connection.open-ok; returns the client's tune-ok.
-    fn welcome(&mut self, frame_max: u32) -> Vec<u8> {
+    fn welcome(&mut self, frame_max: u32) -> connection::TuneOk {
         assert_eq!(self.take(8), PROTOCOL_HEADER);
-        let start = Arguments::new().octet(0).octet(9).table(Table::new());
-        let start = start.longstr(b"PLAIN").longstr(b"en_US");
-        self.send(0, CONNECTION_START, &start);
-        let start_ok = self.expect(CONNECTION_START_OK);
-        let response = b"\0user\0secret";
-        assert!(
-            start_ok
-                .windows(response.len())
-                .any(|bytes| bytes == response)
+        let (mechanisms, locales) = (&b"PLAIN"[..], &b"en_US"[..]);
+        let server_properties = FieldTable::new();
+        let (version_major, version_minor) = (0, 9);
+        self.send(
+            0,
+            connection::Start {
+                version_major,
+                version_minor,
+                server_properties,
+                mechanisms,
+                locales,
+            },
         );
-        let tune = Arguments::new().short(2047).long(frame_max).short(60);
-        self.send(0, CONNECTION_TUNE, &tune);
-        let tune_ok = self.expect(CONNECTION_TUNE_OK);
-        assert_eq!(self.expect(CONNECTION_OPEN), b"\x01/\0\0");
-        self.send(0, CONNECTION_OPEN_OK, &Arguments::new().octet(0));
-        tune_ok
+        let start_ok = self.expect(connection::StartOk::ID);
+        let start_ok = connection::StartOk::decode_args(&start_ok).expect("well-formed");
+        assert_eq!(
+            (start_ok.mechanism, start_ok.response),
+            ("PLAIN", &b"\0user\0secret"[..])
+        );
+        self.send(
+            0,
+            connection::Tune {
+                channel_max: 2047,
+                frame_max,
+                heartbeat: 60,
+            },
+        );
+        let tune_ok = self.expect(connection::TuneOk::ID);
+        let open = self.expect(connection::Open::ID);
+        let open = connection::Open::decode_args(&open).expect("well-formed");
+        assert_eq!(open.virtual_host, "/");
+        self.send(0, connection::OpenOk::default());
+        connection::TuneOk::decode_args(&tune_ok).expect("well-formed")
     }
 
     fn open_channel(&mut self) {
-        self.expect(CHANNEL_OPEN);
-        self.send(LOAD_CHANNEL, CHANNEL_OPEN_OK, &Arguments::new().long(0));
+        self.expect(channel::Open::ID);
+        self.send(LOAD_CHANNEL, channel::OpenOk::default());
     }
 
     fn goodbye(&mut self) {
-        self.expect(CONNECTION_CLOSE);
-        self.send(0, CONNECTION_CLOSE_OK, &Arguments::new());
+        self.expect(connection::Close::ID);
+        self.send(0, connection::CloseOk {});
     }
 
-    fn close(&mut self, code: u16, text: &'static str) {
-        let arguments = Arguments::new().short(code).word(text).short(0).short(0);
-        self.send(0, CONNECTION_CLOSE, &arguments);
+    fn close(&mut self, reply_code: u16, reply_text: &str) {
+        self.send(
+            0,
+            connection::Close {
+                reply_code,
+                reply_text,
+                class_id: 0,
+                method_id: 0,
+            },
+        );
     }
 }
 
@@ -115,16 +137,16 @@ fn open(uri: &Uri) -> Result<Connection, PerfError> {
     Connection::open(uri, Dial::default())
 }
 
-fn block(frame_max: usize) -> Block {
-    let name = Name::new("q").expect("short");
-    let (exchange, routing_key) = (&name, &name);
+fn block(frame_max: u32) -> Block {
+    let (exchange, routing_key, body_bytes, persistent) = ("", "q", 16, false);
     Block::new(&Shape {
         exchange,
         routing_key,
-        body_bytes: 16,
-        persistent: false,
+        body_bytes,
+        persistent,
         frame_max,
     })
+    .expect("it has an encoding")
 }
 
 /// Header and body frame of a message of `block`.
@@ -145,14 +167,16 @@ fn the_smaller_frame_max_is_agreed_and_heartbeats_are_off() {
     for (offered, agreed) in [(4096u32, 4096u32), (0, 131_072), (1 << 20, 131_072)] {
         let (uri, peer) = Peer::start(move |mut peer| {
             let tune_ok = peer.welcome(offered);
-            let mut fields = Fields(&tune_ok);
-            assert_eq!(fields.short().expect("channel_max"), 2047);
-            assert_eq!(fields.long().expect("frame_max"), agreed);
-            assert_eq!(fields.short().expect("heartbeat"), 0);
+            let expected = connection::TuneOk {
+                channel_max: 2047,
+                frame_max: agreed,
+                heartbeat: 0,
+            };
+            assert_eq!(tune_ok, expected);
             peer.goodbye();
         });
         let connection = open(&uri).expect("welcome");
-        assert_eq!(connection.frame_max(), agreed as usize);
+        assert_eq!(connection.frame_max(), agreed);
         connection.close();
         peer.join().expect("the script ran");
     }
@@ -163,7 +187,7 @@ fn a_close_during_the_handshake_is_told_with_its_text() {
     let (uri, peer) = Peer::start(|mut peer| {
         assert_eq!(peer.take(8), PROTOCOL_HEADER);
         peer.close(403, "ACCESS_REFUSED - login was refused");
-        assert_eq!(peer.method().1, CONNECTION_CLOSE_OK);
+        peer.expect(connection::CloseOk::ID);
     });
     let error = open(&uri).map(drop).expect_err("refused");
     assert_eq!(
@@ -177,14 +201,16 @@ fn a_close_during_the_handshake_is_told_with_its_text() {
 fn a_channel_close_is_answered_and_told() {
     let (uri, peer) = Peer::start(|mut peer| {
         peer.welcome(0);
-        peer.expect(CHANNEL_OPEN);
-        let arguments = Arguments::new()
-            .short(504)
-            .word("CHANNEL_ERROR")
-            .short(20)
-            .short(10);
-        peer.send(LOAD_CHANNEL, CHANNEL_CLOSE, &arguments);
-        assert_eq!(peer.method().1, CHANNEL_CLOSE_OK);
+        peer.expect(channel::Open::ID);
+        let (reply_code, reply_text) = (504, "CHANNEL_ERROR");
+        let close = channel::Close {
+            reply_code,
+            reply_text,
+            class_id: 20,
+            method_id: 10,
+        };
+        peer.send(LOAD_CHANNEL, close);
+        peer.expect(channel::CloseOk::ID);
     });
     let mut connection = open(&uri).expect("welcome");
     let error = connection.open_channel(LOAD_CHANNEL).expect_err("closed");
@@ -216,29 +242,32 @@ fn deliveries_in_the_same_packet_as_consume_ok_are_counted_and_acked() {
     let (uri, peer) = Peer::start(|mut peer| {
         peer.welcome(0);
         peer.open_channel();
-        peer.expect(BASIC_QOS);
-        peer.send(LOAD_CHANNEL, BASIC_QOS_OK, &Arguments::new());
-        peer.expect(BASIC_CONSUME);
+        peer.expect(basic::Qos::ID);
+        peer.send(LOAD_CHANNEL, basic::QosOk {});
+        peer.expect(basic::Consume::ID);
         let mut packet = Vec::new();
-        method_frame(&mut packet, LOAD_CHANNEL, BASIC_CONSUME_OK, b"\x01c");
-        for tag in 1..=5 {
-            let arguments = Arguments::new()
-                .word("c")
-                .longlong(tag)
-                .octet(0)
-                .word("")
-                .word("q");
-            method_frame(&mut packet, LOAD_CHANNEL, BASIC_DELIVER, arguments.bytes());
-            frame_head(&mut packet, FRAME_HEADER, LOAD_CHANNEL, 14);
-            packet.extend([0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, FRAME_END]);
-            frame_head(&mut packet, FRAME_BODY, LOAD_CHANNEL, 2);
-            packet.extend([b'x', b'y', FRAME_END]);
+        let ok = basic::ConsumeOk { consumer_tag: "c" };
+        put(&mut packet, LOAD_CHANNEL, ok).expect("it has an encoding");
+        for delivery_tag in 1..=5 {
+            let deliver = basic::Deliver {
+                delivery_tag,
+                ..Default::default()
+            };
+            put(&mut packet, LOAD_CHANNEL, deliver).expect("it has an encoding");
+            put_content(&mut packet, LOAD_CHANNEL, &[0, 0], b"xy", 4096);
         }
         // The whole prefetch at once and nothing afterwards.
         peer.0.write_all(&packet).expect("the client reads");
-        for tag in [2u64, 4, 5] {
-            let ack = peer.expect(BASIC_ACK);
-            assert_eq!(ack, [tag.to_be_bytes().to_vec(), vec![1]].concat());
+        for delivery_tag in [2, 4, 5] {
+            let ack = peer.expect(basic::Ack::ID);
+            let ack = basic::Ack::decode_args(&ack).expect("well-formed");
+            assert_eq!(
+                ack,
+                basic::Ack {
+                    delivery_tag,
+                    multiple: true
+                }
+            );
         }
         peer.goodbye();
     });
@@ -248,7 +277,7 @@ fn deliveries_in_the_same_packet_as_consume_ok_are_counted_and_acked() {
         stamped: false,
     };
     let mut connection = open(&uri).expect("welcome");
-    consumer::subscribe(&mut connection, &Name::new("q").expect("short"), terms).expect("ok");
+    consumer::subscribe(&mut connection, "q", terms).expect("ok");
     let (stop, stamps, tally) = (Stop::default(), Stamps::new(), Tally::default());
     thread::scope(|scope| {
         let counting = scope.spawn(|| consumer::count(connection, terms, &stop, &stamps, &tally));
@@ -265,29 +294,40 @@ fn a_publisher_never_exceeds_its_window_and_ends_with_the_last_confirm() {
     let (uri, peer) = Peer::start(|mut peer| {
         peer.welcome(0);
         peer.open_channel();
-        peer.expect(CONFIRM_SELECT);
-        peer.send(LOAD_CHANNEL, CONFIRM_SELECT_OK, &Arguments::new());
+        peer.expect(confirm::Select::ID);
+        peer.send(LOAD_CHANNEL, confirm::SelectOk {});
         let mut received = 0u64;
         // Window 4, answered in fours and at last in two: a fifth publish would come unasked.
         for settle in [4u64, 4, 2] {
             for _ in 0..settle {
-                peer.expect(BASIC_PUBLISH);
+                peer.expect(basic::Publish::ID);
                 peer.take(CONTENT_FRAMES);
                 received += 1;
             }
-            peer.0.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
-            assert!(received == 10 || peer.0.read(&mut [0]).is_err(), "nothing beyond the window");
-            peer.0.set_read_timeout(None).expect("a socket");
-            let (id, bits) = if received == 8 {
-                (BASIC_NACK, 1)
-            } else {
-                (BASIC_ACK, 1)
-            };
-            peer.send(
-                LOAD_CHANNEL,
-                id,
-                &Arguments::new().longlong(received).octet(bits),
+            peer.0
+                .set_read_timeout(Some(Duration::from_millis(50)))
+                .expect("a socket");
+            assert!(
+                received == 10 || peer.0.read(&mut [0]).is_err(),
+                "nothing beyond the window"
             );
+            peer.0.set_read_timeout(None).expect("a socket");
+            let (delivery_tag, multiple, requeue) = (received, true, false);
+            let nack = basic::Nack {
+                delivery_tag,
+                multiple,
+                requeue,
+            };
+            match received {
+                8 => peer.send(LOAD_CHANNEL, nack),
+                _ => peer.send(
+                    LOAD_CHANNEL,
+                    basic::Ack {
+                        delivery_tag,
+                        multiple,
+                    },
+                ),
+            }
         }
         peer.goodbye();
     });
@@ -316,7 +356,7 @@ fn a_close_in_the_middle_of_publishing_is_told_with_its_text() {
     let (uri, peer) = Peer::start(|mut peer| {
         peer.welcome(0);
         peer.open_channel();
-        peer.expect(BASIC_PUBLISH);
+        peer.expect(basic::Publish::ID);
         peer.close(320, "CONNECTION_FORCED - broker forced connection closure");
         // As RabbitMQ does: the rest is read and thrown away until the client goes.
         while peer.0.read(&mut [0; 65_536]).is_ok_and(|read| read > 0) {}

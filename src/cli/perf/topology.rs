@@ -5,16 +5,18 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use amqp_codec::{FieldTable, FieldValue, ShortString, queue};
+
 use super::args::PerfArgs;
 use super::connection::{Connection, Dial};
 use super::error::PerfError;
 use super::stop::Stop;
 use super::uri::Uri;
-use super::wire::*;
+use super::wire::table;
 
 /// What to declare.
 pub(super) struct Wanted<'a> {
-    pub(super) queues: &'a [Name],
+    pub(super) queues: &'a [ShortString],
     pub(super) durable: bool,
     /// Whether queues that are there already may be used.
     pub(super) existing: bool,
@@ -25,7 +27,7 @@ pub(super) struct Wanted<'a> {
 /// Queues declared over a connection of their own.
 pub(super) struct Topology {
     control: Connection,
-    declared: Vec<Name>,
+    declared: Vec<ShortString>,
 }
 
 impl Topology {
@@ -49,45 +51,49 @@ impl Topology {
 
     /// Declares queues.
     pub(super) fn declare(&mut self, wanted: &Wanted<'_>) -> Result<(), PerfError> {
-        for queue in wanted.queues {
-            match ready(&mut self.control, queue) {
+        let arguments = match wanted.max_length {
+            Some(length) => table([("x-max-length", FieldValue::I64(length as i64))])?,
+            None => FieldTable::new(),
+        };
+        for name in wanted.queues {
+            match ready(&mut self.control, name) {
                 Ok(_) if wanted.existing => continue,
-                Ok(_) => return Err(PerfError::QueueExists(queue.as_str().to_owned())),
+                Ok(_) => return Err(PerfError::QueueExists(name.to_string())),
                 Err(PerfError::ChannelClosed {
                     code: NOT_FOUND, ..
                 }) => {}
                 Err(error) => return Err(error),
             }
             self.control.open_channel(CHANNEL)?;
-            let durable = if wanted.durable { DURABLE } else { 0 };
-            let table = match wanted.max_length {
-                Some(length) => Table::new().integer("x-max-length", length as i64),
-                None => Table::new(),
+            let (queue, durable, arguments) = (name.as_str(), wanted.durable, arguments.clone());
+            let declare = queue::Declare {
+                queue,
+                durable,
+                arguments,
+                ..Default::default()
             };
-            let arguments = Arguments::new()
-                .short(0)
-                .name(queue)
-                .octet(durable)
-                .table(table);
-            self.control
-                .call(CHANNEL, QUEUE_DECLARE, &arguments, QUEUE_DECLARE_OK)?;
-            self.declared.push(queue.clone());
+            self.control.call(CHANNEL, declare, queue::DeclareOk::ID)?;
+            self.declared.push(name.clone());
         }
         Ok(())
     }
 
     /// Binds each queue to the exchange of the arguments, if there is one.
-    pub(super) fn bind(&mut self, args: &PerfArgs, queues: &[Name]) -> Result<(), PerfError> {
-        for queue in queues.iter().filter(|_| args.exchange.is_some()) {
-            let (exchange, key) = args.target(queue)?;
-            let binding = Arguments::new()
-                .short(0)
-                .name(queue)
-                .name(&exchange)
-                .name(&key);
-            let arguments = binding.octet(0).table(Table::new());
-            self.control
-                .call(CHANNEL, QUEUE_BIND, &arguments, QUEUE_BIND_OK)?;
+    pub(super) fn bind(
+        &mut self,
+        args: &PerfArgs,
+        queues: &[ShortString],
+    ) -> Result<(), PerfError> {
+        for name in queues.iter().filter(|_| args.exchange.is_some()) {
+            let (exchange, key) = args.target(name)?;
+            let (queue, exchange, routing_key) = (name.as_str(), exchange.as_str(), key.as_str());
+            let bind = queue::Bind {
+                queue,
+                exchange,
+                routing_key,
+                ..Default::default()
+            };
+            self.control.call(CHANNEL, bind, queue::BindOk::ID)?;
         }
         Ok(())
     }
@@ -97,11 +103,18 @@ impl Topology {
         self.declared.clear();
     }
 
+    /// On a fresh channel: an error during the run may have closed the other one.
     fn remove(mut self) -> Result<(), PerfError> {
-        for queue in &self.declared {
-            let arguments = Arguments::new().short(0).name(queue).octet(0);
+        if !self.declared.is_empty() {
+            self.control.open_channel(CLEANUP_CHANNEL)?;
+        }
+        for name in &self.declared {
+            let delete = queue::Delete {
+                queue: name,
+                ..Default::default()
+            };
             self.control
-                .call(CHANNEL, QUEUE_DELETE, &arguments, QUEUE_DELETE_OK)?;
+                .call(CLEANUP_CHANNEL, delete, queue::DeleteOk::ID)?;
         }
         self.control.close();
         Ok(())
@@ -109,16 +122,15 @@ impl Topology {
 }
 
 /// Ready messages of one queue, by passive declare.
-pub(super) fn ready(connection: &mut Connection, queue: &Name) -> Result<u64, PerfError> {
-    let arguments = Arguments::new()
-        .short(0)
-        .name(queue)
-        .octet(PASSIVE)
-        .table(Table::new());
-    let answer = connection.call(CHANNEL, QUEUE_DECLARE, &arguments, QUEUE_DECLARE_OK)?;
-    let mut fields = Fields(&answer);
-    fields.shortstr()?;
-    fields.long().map(u64::from)
+pub(super) fn ready(connection: &mut Connection, queue: &str) -> Result<u64, PerfError> {
+    let declare = queue::Declare {
+        queue,
+        passive: true,
+        ..Default::default()
+    };
+    let answer = connection.call(CHANNEL, declare, queue::DeclareOk::ID)?;
+    let declared = queue::DeclareOk::decode_args(&answer).map_err(PerfError::malformed)?;
+    Ok(u64::from(declared.message_count))
 }
 
 /// Ready messages of all queues, as last seen and at most.
@@ -131,7 +143,12 @@ pub(super) struct Depth {
 
 impl Depth {
     /// Looks again and again until the run is over, in the background of the load.
-    pub(super) fn watch(&self, uri: &Uri, queues: &[Name], stop: &Stop) -> Result<(), PerfError> {
+    pub(super) fn watch(
+        &self,
+        uri: &Uri,
+        queues: &[ShortString],
+        stop: &Stop,
+    ) -> Result<(), PerfError> {
         let mut connection = Connection::open(uri, Dial::default())?;
         connection.open_channel(CHANNEL)?;
         loop {
@@ -164,8 +181,7 @@ impl Depth {
 }
 
 const CHANNEL: u16 = 1;
+const CLEANUP_CHANNEL: u16 = 2;
 const NOT_FOUND: u16 = 404;
-const PASSIVE: u8 = 1;
-const DURABLE: u8 = 1 << 1;
 const INTERVAL: Duration = Duration::from_millis(250);
 const COST_FACTOR: u32 = 20;

@@ -4,9 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use amqp_codec::ShortString;
 use percent_encoding::percent_decode_str;
-
-use super::wire::Name;
 
 /// Where the broker is and who connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub(super) struct Uri {
     pub(super) port: u16,
     pub(super) user: String,
     pub(super) password: String,
-    pub(super) vhost: Name,
+    pub(super) vhost: ShortString,
 }
 
 /// Why a text is no usable AMQP URI.
@@ -139,14 +138,14 @@ fn parse_port(text: &str) -> Result<u16, UriError> {
 }
 
 /// No path means the default vhost `/`; an empty path means the vhost with the empty name.
-fn vhost(path: Option<&str>) -> Result<Name, UriError> {
+fn vhost(path: Option<&str>) -> Result<ShortString, UriError> {
     let Some(path) = path else {
-        return Name::new("/").ok_or(UriError::Vhost);
+        return Ok(ShortString::clipped(DEFAULT_VHOST));
     };
     if path.contains('/') {
         return Err(UriError::Path);
     }
-    Name::new(&decode(path)?).ok_or(UriError::Vhost)
+    ShortString::try_from(decode(path)?).map_err(|_| UriError::Vhost)
 }
 
 fn decode(text: &str) -> Result<String, UriError> {
@@ -166,6 +165,7 @@ fn decode(text: &str) -> Result<String, UriError> {
 const SCHEME: &str = "amqp://";
 const DEFAULT_HOST: &str = "localhost";
 const DEFAULT_PORT: u16 = 5672;
+const DEFAULT_VHOST: &str = "/";
 const DEFAULT_USER: &str = "guest";
 const DEFAULT_PASSWORD: &str = "guest";
 

@@ -11,8 +11,9 @@
 
 use std::io::{self, Read};
 
+use amqp_codec::{FRAME_END, FRAME_OVERHEAD, FrameKind, Method, MethodId, basic};
+
 use super::error::PerfError;
-use super::wire::*;
 
 /// What a walk reports, in the order of the bytes.
 pub(super) trait Sink {
@@ -23,8 +24,13 @@ pub(super) trait Sink {
     fn delivered(&mut self, delivery_tag: u64, body_bytes: u64);
 
     /// Any method but basic.deliver.
-    fn method(&mut self, id: MethodId, arguments: &[u8]) -> Result<(), PerfError>;
+    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError>;
 }
+
+const METHOD: u8 = FrameKind::Method as u8;
+const HEADER: u8 = FrameKind::Header as u8;
+const BODY: u8 = FrameKind::Body as u8;
+const HEARTBEAT: u8 = FrameKind::Heartbeat as u8;
 
 /// How many bytes at the front of a body are shown in one piece.
 pub(super) const STAMP_BYTES: usize = 8;
@@ -48,9 +54,9 @@ enum Awaiting {
 }
 
 impl Walker {
-    pub(super) fn new(frame_max: usize) -> Self {
+    pub(super) fn new(frame_max: u32) -> Self {
         Walker {
-            frame_max,
+            frame_max: frame_max as usize,
             awaiting: Awaiting::Method,
             delivery_tag: 0,
             body_bytes: 0,
@@ -101,14 +107,14 @@ impl Walker {
             return Err(protocol("a frame without its end octet"));
         }
         match frame[0] {
-            FRAME_METHOD => self.method(payload, sink),
-            FRAME_HEADER => self.header(payload, sink),
-            FRAME_BODY => {
+            METHOD => self.method(payload, sink),
+            HEADER => self.header(payload, sink),
+            BODY => {
                 self.begin_body_frame(payload, payload.len() as u64, sink)?;
                 self.end_body_frame(sink);
                 Ok(())
             }
-            FRAME_HEARTBEAT => Ok(()),
+            HEARTBEAT => Ok(()),
             _ => Err(protocol("a frame of unknown type")),
         }
     }
@@ -118,9 +124,9 @@ impl Walker {
         let Some((&[a, b, c, d], arguments)) = payload.split_first_chunk() else {
             return Err(protocol("a method frame without a method"));
         };
-        let id = MethodId(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        if id != BASIC_DELIVER {
-            return sink.method(id, arguments);
+        let (class, method) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        if (MethodId { class, method }) != basic::Deliver::ID {
+            return sink.method(&Method::decode(payload).map_err(PerfError::malformed)?);
         }
         if self.awaiting != Awaiting::Method {
             return Err(protocol("basic.deliver inside another message"));
@@ -180,7 +186,7 @@ impl Walker {
     /// is of another kind and has to be gathered whole.
     fn enter_body<S: Sink>(&mut self, rest: &[u8], size: usize, sink: &mut S) -> usize {
         let head = 7 + size.min(STAMP_BYTES);
-        if rest[0] != FRAME_BODY || rest.len() < head {
+        if rest[0] != BODY || rest.len() < head {
             return 0;
         }
         let payload = &rest[7..rest.len().min(7 + size)];

@@ -1,12 +1,14 @@
 //! The walk gives the same answer wherever the reads cut the stream.
 
+use amqp_codec::{Method, basic, put_content_header, put_frame, put_heartbeat, put_method};
+
 use super::*;
 
 #[derive(Default, Debug, PartialEq, Clone)]
 struct Seen {
     heads: Vec<Vec<u8>>,
     delivered: Vec<(u64, u64)>,
-    methods: Vec<(u16, u16)>,
+    methods: Vec<MethodId>,
 }
 
 impl Sink for Seen {
@@ -19,43 +21,47 @@ impl Sink for Seen {
         self.delivered.push((delivery_tag, body_bytes));
     }
 
-    fn method(&mut self, id: MethodId, _arguments: &[u8]) -> Result<(), PerfError> {
-        self.methods.push((id.0, id.1));
+    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+        self.methods.push(method.id());
         Ok(())
     }
 }
 
-fn deliver(out: &mut Vec<u8>, tag: u64, body: &[&[u8]]) {
-    let ctag = Name::new("c").expect("short");
-    let arguments = Arguments::new()
-        .name(&ctag)
-        .longlong(tag)
-        .octet(0)
-        .octet(0)
-        .name(&ctag);
-    method_frame(out, 1, BASIC_DELIVER, arguments.bytes());
+fn put(out: &mut Vec<u8>, method: Method<'_>) {
+    put_method(out, 1, &method).expect("it has an encoding");
+}
+
+/// A delivery whose body comes in the given parts.
+fn deliver(out: &mut Vec<u8>, delivery_tag: u64, body: &[&[u8]]) {
+    let deliver = basic::Deliver {
+        consumer_tag: "c",
+        delivery_tag,
+        ..Default::default()
+    };
+    put(out, deliver.into());
     let body_bytes: usize = body.iter().map(|part| part.len()).sum();
-    frame_head(out, FRAME_HEADER, 1, 14);
-    out.extend([0, 60, 0, 0]);
-    out.extend((body_bytes as u64).to_be_bytes());
-    out.extend([0, 0, FRAME_END]);
+    put_content_header(out, 1, &[0, 0], body_bytes as u64);
     for part in body {
-        frame_head(out, FRAME_BODY, 1, part.len());
-        out.extend(*part);
-        out.push(FRAME_END);
+        put_frame(out, FrameKind::Body, 1, part);
     }
 }
 
 fn stream() -> Vec<u8> {
     let mut out = Vec::new();
-    method_frame(&mut out, 1, BASIC_CONSUME_OK, &[1, b'c']);
+    put(&mut out, basic::ConsumeOk { consumer_tag: "c" }.into());
     deliver(&mut out, 1, &[b"0123456789abcdef"]);
     deliver(&mut out, 2, &[]);
-    frame_head(&mut out, FRAME_HEARTBEAT, 0, 0);
-    out.push(FRAME_END);
+    put_heartbeat(&mut out);
     deliver(&mut out, 3, &[b"abc"]);
     deliver(&mut out, 4, &[&[b'x'; 100], &[b'y'; 37]]);
-    method_frame(&mut out, 1, BASIC_ACK, &[0; 9]);
+    put(
+        &mut out,
+        basic::Ack {
+            delivery_tag: 1,
+            multiple: false,
+        }
+        .into(),
+    );
     deliver(&mut out, 5, &[b"", b"12345678"]);
     out
 }
@@ -88,7 +94,7 @@ fn expected() -> Seen {
             .map(<[u8]>::to_vec)
             .to_vec(),
         delivered: vec![(1, 16), (2, 0), (3, 3), (4, 137), (5, 8)],
-        methods: vec![(60, 21), (60, 80)],
+        methods: vec![basic::ConsumeOk::ID, basic::Ack::ID],
     }
 }
 
@@ -127,7 +133,7 @@ fn deliveries_that_arrive_with_consume_ok_are_not_lost() {
     let bytes = stream();
     let walked = Walker::new(4096).walk(&bytes, &mut seen).expect("valid");
     assert_eq!(walked, bytes.len());
-    assert_eq!(seen.methods.first(), Some(&(60, 21)));
+    assert_eq!(seen.methods.first(), Some(&basic::ConsumeOk::ID));
     assert_eq!(seen.delivered.len(), 5);
 }
 
@@ -160,7 +166,13 @@ fn a_frame_above_frame_max_is_refused_at_its_head() {
     deliver(&mut largest, 1, &[&[0; 4096 - FRAME_OVERHEAD]]);
     assert!(walk_in_reads(&largest, || 11).is_ok());
     let mut larger = Vec::new();
-    frame_head(&mut larger, FRAME_BODY, 1, 4096 - FRAME_OVERHEAD + 1);
+    put_frame(
+        &mut larger,
+        FrameKind::Body,
+        1,
+        &[0; 4096 - FRAME_OVERHEAD + 1],
+    );
+    larger.truncate(7);
     refused(&larger, "a frame larger than frame_max");
 }
 
@@ -175,8 +187,7 @@ fn a_wrong_end_octet_is_refused() {
 #[test]
 fn content_out_of_place_is_refused() {
     let mut lone_body = Vec::new();
-    frame_head(&mut lone_body, FRAME_BODY, 1, 1);
-    lone_body.extend([0, FRAME_END]);
+    put_frame(&mut lone_body, FrameKind::Body, 1, b"x");
     refused(&lone_body, "a body frame out of place");
 
     let mut too_long = Vec::new();

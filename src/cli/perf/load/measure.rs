@@ -1,0 +1,194 @@
+//! The clock of a load run: warm-up, window, progress, and the knowledge that all is done.
+//! Owns every waiting of the main thread and its limits; never starts or joins a worker.
+
+use std::io::{self, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::super::error::PerfError;
+use super::super::publisher;
+use super::super::report::rate;
+use super::super::tally::Totals;
+use super::{Load, Sample, Window};
+
+impl Load<'_> {
+    /// Warm-up, then a window of fixed length.
+    pub(super) fn measure_timed(&self) -> Result<Window, PerfError> {
+        self.stop.wait(self.args.warmup());
+        self.stamps.open_window();
+        let first = self.sample()?;
+        let end = Instant::now() + self.args.time_limit();
+        let mut watch = Watch::new(&first.totals);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.stop.wait(left.min(LOOK_INTERVAL / 2)) {
+                break;
+            }
+            watch.look(self)?;
+        }
+        let last = self.sample()?;
+        self.stamps.close_window();
+        Ok(Window {
+            first,
+            last,
+            rss_max_kib: watch.rss_max_kib,
+        })
+    }
+
+    /// Lets publishers finish and close, so that nothing of this run reaches the broker after it;
+    /// when latencies count, what is on its way arrives too.
+    pub(super) fn settle_down(&self) {
+        let end = Instant::now() + publisher::CLOSE_TIMEOUT;
+        let arrived = || !self.args.latency || self.all_delivered();
+        while Instant::now() < end && !(self.publishing.load(Relaxed) == 0 && arrived()) {
+            if self.stop.wait(POLL_INTERVAL) {
+                break;
+            }
+        }
+    }
+
+    /// From the first publish until everything is published, settled and consumed.
+    pub(super) fn measure_counted(&self, first: Sample) -> Result<Window, PerfError> {
+        let end = Instant::now() + self.args.time_limit();
+        let mut watch = Watch::new(&first.totals);
+        let mut quiet = Quiet {
+            totals: first.totals,
+            since: Instant::now(),
+            round: 0,
+        };
+        while !self.is_done(&mut quiet) {
+            if self.stop.wait(POLL_INTERVAL) {
+                break;
+            }
+            watch.look(self)?;
+            if quiet.since.elapsed() > STALL_TIMEOUT {
+                self.stop.fail(self.stalled(STALL_TIMEOUT));
+            } else if Instant::now() > end {
+                self.stop.fail(self.stalled(self.args.time_limit()));
+            }
+        }
+        let last = self.sample()?;
+        self.stamps.close_window();
+        Ok(Window {
+            first,
+            last,
+            rss_max_kib: watch.rss_max_kib,
+        })
+    }
+
+    fn stalled(&self, waited: Duration) -> PerfError {
+        let totals = self.totals();
+        PerfError::Stalled {
+            waiting_for: format!(
+                "of {} messages {} published, {} settled, {} delivered",
+                self.args.messages.unwrap_or(0),
+                totals.published,
+                totals.settled,
+                totals.delivered
+            ),
+            seconds: waited.as_secs(),
+        }
+    }
+
+    fn is_done(&self, quiet: &mut Quiet) -> bool {
+        let totals = self.totals();
+        let round = self.depth.last().0;
+        if totals != quiet.totals {
+            *quiet = Quiet {
+                totals,
+                since: Instant::now(),
+                round,
+            };
+        }
+        let published = Some(totals.published) == self.args.messages;
+        let settled = self.args.confirm == 0 || totals.settled == totals.published;
+        published && settled && self.is_drained(quiet)
+    }
+
+    /// Everything routed has arrived. An exchange or somebody else's queue makes the number
+    /// unknowable; then it is enough that nothing is ready and nothing has moved for a while.
+    fn is_drained(&self, quiet: &Quiet) -> bool {
+        if self.args.consumers == 0 {
+            // Without confirms only the answer to the close says that all has been taken.
+            return self.args.confirm > 0 || self.publishing.load(Relaxed) == 0;
+        }
+        if self.is_countable() && self.all_delivered() {
+            return true;
+        }
+        let (round, ready) = self.depth.last();
+        !self.is_countable()
+            && ready == 0
+            && round >= quiet.round + 2
+            && quiet.since.elapsed() > QUIET_TIME
+    }
+
+    fn is_countable(&self) -> bool {
+        self.args.exchange.is_none() && !self.args.existing
+    }
+
+    fn all_delivered(&self) -> bool {
+        let totals = self.totals();
+        totals.delivered + totals.nacked >= totals.published
+    }
+}
+
+/// Since when nothing has moved.
+struct Quiet {
+    totals: Totals,
+    since: Instant,
+    /// Looks at the depth that had been made by then.
+    round: u64,
+}
+
+/// What is looked at now and then during the measurement.
+struct Watch {
+    rss_max_kib: u64,
+    looked_at: Instant,
+    told_at: Instant,
+    told: Totals,
+}
+
+impl Watch {
+    fn new(totals: &Totals) -> Self {
+        let now = Instant::now();
+        Watch {
+            rss_max_kib: 0,
+            looked_at: now,
+            told_at: now,
+            told: *totals,
+        }
+    }
+
+    fn look(&mut self, load: &Load<'_>) -> Result<(), PerfError> {
+        if self.looked_at.elapsed() < LOOK_INTERVAL {
+            return Ok(());
+        }
+        self.looked_at = Instant::now();
+        if let Some(process) = &load.process {
+            self.rss_max_kib = self.rss_max_kib.max(process.rss_kib()?);
+        }
+        if !load.args.json && self.told_at.elapsed() >= PROGRESS_INTERVAL {
+            self.tell(load.totals());
+        }
+        Ok(())
+    }
+
+    /// One line on standard error, for people; that it is closed is no reason to end a run.
+    fn tell(&mut self, totals: Totals) {
+        let (new, time) = (totals.since(&self.told), self.told_at.elapsed());
+        let _ = writeln!(
+            io::stderr(),
+            "{:>12.0} published/s {:>12.0} delivered/s",
+            rate(new.published, time),
+            rate(new.delivered, time)
+        );
+        self.told_at = Instant::now();
+        self.told = totals;
+    }
+}
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const QUIET_TIME: Duration = Duration::from_secs(1);
