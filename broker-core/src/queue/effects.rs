@@ -6,9 +6,9 @@ use std::task::Waker;
 use smallvec::SmallVec;
 
 use super::command::Command;
-use super::handle::{Deletion, QueueHandle, QueueHost};
+use super::handle::{Deletion, QueueHandle, QueueHost, ReplyTo};
 use crate::credit::ChannelCredit;
-use crate::inbox::{Inbox, Pushed};
+use crate::inbox::{Answer, Event, Inbox, Pushed};
 use crate::time::Timestamp;
 
 /// Collected under the lock, carried out after it.
@@ -37,6 +37,16 @@ impl Effects {
             }
             Pushed::Closed => false,
         }
+    }
+
+    /// Answers a question of a channel. False when nobody is left to read it.
+    pub(super) fn answer(&mut self, reply: &ReplyTo, answer: Answer) -> bool {
+        let event = Event::Answer {
+            channel: reply.channel,
+            token: reply.token,
+            answer,
+        };
+        self.pushed(reply.inbox.push_event(event, None))
     }
 
     /// A consumer was passed over because its connection or channel had no room.

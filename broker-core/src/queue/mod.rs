@@ -48,7 +48,7 @@ mod unacked;
 
 pub use handle::*;
 
-use crate::inbox::{Answer, Event};
+use crate::inbox::Answer;
 use crate::time::Timestamp;
 use chunks::Chunks;
 use consumers::Consumers;
@@ -229,18 +229,6 @@ impl Queue {
                 }
             });
         }
-    }
-}
-
-impl Effects {
-    /// Answers a question of a channel. False when nobody is left to read it.
-    fn answer(&mut self, reply: &ReplyTo, answer: Answer) -> bool {
-        let event = Event::Answer {
-            channel: reply.channel,
-            token: reply.token,
-            answer,
-        };
-        self.pushed(reply.inbox.push_event(event, None))
     }
 }
 

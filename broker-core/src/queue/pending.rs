@@ -8,7 +8,7 @@ use super::command::Command;
 use crate::time::Timestamp;
 
 /// So many commands may wait for the holder of the lock. Each comes from one turn of a connection,
-/// so this is about 2 MiB of messages; with more, a submitter waits for the lock as its pacing.
+/// so these are a few MiB of messages; with more, a submitter waits for the lock as its pacing.
 const PENDING_MAX: usize = 32;
 
 #[derive(Debug, Default)]

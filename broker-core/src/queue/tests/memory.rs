@@ -22,6 +22,14 @@ fn a_backlog_costs_little_more_than_its_records() {
 }
 
 #[test]
+fn an_idle_queue_is_small() {
+    let bed = Bed::new(Settings::default());
+    assert!(memory(&bed) < 1280, "{}", memory(&bed));
+    bed.publish(&["a"]);
+    assert!(memory(&bed) < 2560, "{}", memory(&bed));
+}
+
+#[test]
 fn a_drained_queue_keeps_nothing() {
     for no_ack in [true, false] {
         let bed = Bed::new(Settings::default());

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::credit::ChannelCredit;
-use crate::inbox::{ConfirmRun, ConsumerId, Inbox, Item, Mail};
+use crate::inbox::{ConfirmRun, ConsumerId, Event, Inbox, Item, Mail};
 use crate::message::{Body, Message, Records};
 
 /// What a queue asked of its surroundings.
