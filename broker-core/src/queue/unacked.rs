@@ -53,15 +53,16 @@ impl Unacked {
     pub(super) fn insert(&mut self, place: Place, record: RecordRef<'_>, consumer: ConsumerId) {
         self.tally.add(record);
         let ordinal = record.ordinal();
-        let entry = Entry {
+        let entry = || Entry {
             ordinal,
             place,
             consumer,
         };
+        // Made where it is put: an entry that is copied costs as much as all the rest here.
         if self.run.back().is_none_or(|last| last.ordinal < ordinal) {
-            self.run.push_back(entry);
+            self.run.push_back(entry());
         } else {
-            self.scattered.insert(ordinal, entry);
+            self.scattered.insert(ordinal, entry());
         }
     }
 

@@ -405,3 +405,33 @@ fn a_deleted_queue_frees_the_credit_of_all_its_deliveries() {
     bed.submit(Command::Ack { ordinals: taken });
     assert_eq!(client.credit.used(), 0);
 }
+
+#[test]
+fn a_connection_that_closes_while_it_is_given_a_batch_leaves_no_trace() {
+    for no_ack in [false, true] {
+        let bed = Bed::new(Settings::default());
+        let client = Client::new();
+        let spec = ConsumerSpec {
+            no_ack,
+            ..client.spec(1)
+        };
+        client.consume_as(&bed, spec);
+        let mut records = Records::new();
+        for ordinal in 1..=3 {
+            let position = records.push(message("m"));
+            records.head_mut(position).set_ordinal(ordinal);
+        }
+        let mut queue = bed.queue.queue_for_tests();
+        let key = queue.consumers.claim_all(3).expect("it has room");
+        client.close();
+        let mut effects = Effects::default();
+        assert!(!queue.hand_over_all(key, &mut records, 100, &mut effects));
+        drop(queue);
+        assert_eq!(records.len(), 3);
+        bed.assert_counts(0, 0);
+        assert_eq!((client.credit.used(), client.inbox.bytes()), (0, 0));
+        bed.publish(&["a"]);
+        bed.assert_counts(1, 0);
+        assert_eq!(bed.queue.counts().consumers, 0);
+    }
+}
