@@ -29,16 +29,6 @@ pub enum Right {
     Read,
 }
 
-impl fmt::Display for Right {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Right::Configure => "configure",
-            Right::Write => "write",
-            Right::Read => "read",
-        })
-    }
-}
-
 /// What a right is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
@@ -199,8 +189,8 @@ impl Permission {
 #[derive(Debug, Default)]
 struct Tables {
     users: BTreeMap<Arc<str>, Arc<User>>,
-    /// By (vhost, user).
-    permissions: BTreeMap<(Arc<str>, Arc<str>), Arc<Permission>>,
+    /// By vhost and user.
+    permissions: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Permission>>>,
 }
 
 /// All users and permissions of the broker.
@@ -231,7 +221,7 @@ impl Access {
             return Ok(());
         }
         Err(BrokerError::access_refused(format!(
-            "{right} access to {} '{name}' in vhost '{vhost}' refused for user '{}'",
+            "access to {} '{name}' in vhost '{vhost}' refused for user '{}'",
             resource.kind(),
             user.name
         )))
@@ -239,8 +229,12 @@ impl Access {
 
     /// The user's permission in a vhost; without one the vhost cannot be opened.
     pub fn permission(&self, vhost: &str, user: &str) -> Option<Arc<Permission>> {
-        let key: (Arc<str>, Arc<str>) = (vhost.into(), user.into());
-        self.tables.read().permissions.get(&key).cloned()
+        self.tables
+            .read()
+            .permissions
+            .get(vhost)?
+            .get(user)
+            .cloned()
     }
 
     /// A user by name.
@@ -256,10 +250,11 @@ impl Access {
     /// All permissions: vhost, user, permission.
     pub fn permissions(&self) -> Vec<(Arc<str>, Arc<str>, Arc<Permission>)> {
         let tables = self.tables.read();
-        let permissions = tables.permissions.iter();
-        permissions
-            .map(|((v, u), p)| (Arc::clone(v), Arc::clone(u), Arc::clone(p)))
-            .collect()
+        let all = tables.permissions.iter().flat_map(|(vhost, users)| {
+            let of_vhost = users.iter();
+            of_vhost.map(|(user, p)| (Arc::clone(vhost), Arc::clone(user), Arc::clone(p)))
+        });
+        all.collect()
     }
 
     /// Adds or replaces a user. True if it is new.
@@ -276,37 +271,37 @@ impl Access {
     pub(crate) fn remove_user(&self, name: &str) -> Option<Vec<Arc<str>>> {
         self.change(|tables| {
             tables.users.remove(name)?;
-            let gone = tables
-                .permissions
-                .extract_if(.., |(_, user), _| **user == *name);
-            Some(gone.map(|((vhost, _), _)| vhost).collect())
+            let mut vhosts = Vec::new();
+            for (vhost, users) in &mut tables.permissions {
+                if users.remove(name).is_some() {
+                    vhosts.push(Arc::clone(vhost));
+                }
+            }
+            Some(vhosts)
         })
     }
 
     /// Adds or replaces a permission. True if it is new.
     pub(crate) fn put_permission(&self, vhost: &str, user: &str, permission: Permission) -> bool {
         self.change(|tables| {
-            let key = (vhost.into(), user.into());
-            tables
-                .permissions
-                .insert(key, Arc::new(permission))
-                .is_none()
+            let users = tables.permissions.entry(vhost.into()).or_default();
+            users.insert(user.into(), Arc::new(permission)).is_none()
         })
     }
 
     /// Removes a permission. True if there was one.
     pub(crate) fn remove_permission(&self, vhost: &str, user: &str) -> bool {
-        let key: (Arc<str>, Arc<str>) = (vhost.into(), user.into());
-        self.change(|tables| tables.permissions.remove(&key).is_some())
+        self.change(|tables| {
+            let users = tables.permissions.get_mut(vhost);
+            users.is_some_and(|users| users.remove(user).is_some())
+        })
     }
 
     /// Removes all permissions in a vhost; gives the users that had one.
     pub(crate) fn remove_vhost(&self, vhost: &str) -> Vec<Arc<str>> {
         self.change(|tables| {
-            let gone = tables
-                .permissions
-                .extract_if(.., |(other, _), _| **other == *vhost);
-            gone.map(|((_, user), _)| user).collect()
+            let users = tables.permissions.remove(vhost).unwrap_or_default();
+            users.into_keys().collect()
         })
     }
 
@@ -341,10 +336,7 @@ mod tests {
         let error = access.check(&user("u"), "/", Right::Read, Resource::Queue("q"));
         assert_eq!(
             error.map_err(|e| e.to_string()),
-            Err(
-                "ACCESS_REFUSED - read access to queue 'q' in vhost '/' refused for user 'u'"
-                    .into()
-            )
+            Err("ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'".into())
         );
     }
 

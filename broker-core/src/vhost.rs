@@ -295,6 +295,24 @@ impl Vhost {
         }
     }
 
+    /// 404 unless the exchange exists, 403 if it is internal.
+    pub fn check_publishable(&self, exchange: &str) -> Result<(), BrokerError> {
+        self.check_publishable_in(&self.topology.read(), exchange)
+    }
+
+    fn check_publishable_in(&self, topology: &Topology, exchange: &str) -> Result<(), BrokerError> {
+        let Some(spec) = topology.exchange(exchange) else {
+            return Err(BrokerError::no_exchange(exchange, &self.name));
+        };
+        if spec.internal {
+            return Err(BrokerError::access_refused(format!(
+                "cannot publish to internal exchange '{exchange}' in vhost '{}'",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+
     /// Where a client's publish goes: 404 and 403 as RabbitMQ says them. Gives the generation to
     /// remember the route under.
     pub fn route_for_client(
@@ -304,14 +322,8 @@ impl Vhost {
         found: &mut RouteTargets,
     ) -> Result<(Arc<AtomicU64>, u64), BrokerError> {
         let topology = self.topology.read();
+        self.check_publishable_in(&topology, exchange)?;
         let missing = || BrokerError::no_exchange(exchange, &self.name);
-        let spec = topology.exchange(exchange).ok_or_else(missing)?;
-        if spec.internal {
-            return Err(BrokerError::access_refused(format!(
-                "cannot publish to internal exchange '{exchange}' in vhost '{}'",
-                self.name
-            )));
-        }
         let generation = topology.generation(exchange).ok_or_else(missing)?;
         let seen = generation.load(Ordering::Acquire);
         topology.route(exchange, routing, found)?;

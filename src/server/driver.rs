@@ -17,10 +17,10 @@ use broker_core::broker::Broker;
 use broker_core::time::Timestamp;
 use tracing::{debug, info};
 
-use crate::pulse::Pulse;
 use super::scratch::{self, READ_BYTES, Scratch};
 use super::transport::Transport;
 use crate::clock::Clock;
+use crate::pulse::Pulse;
 use crate::timer::Timer;
 
 /// Unwritten output above which a connection takes no mail and reads nothing.
@@ -208,15 +208,20 @@ impl Driver {
             return Ok(Some(Step::Idle));
         }
         let kept = self.rest.len();
-        scratch.read.clear();
-        scratch.read.extend_from_slice(&self.rest);
+        // Grows to the largest rest there ever was, and is not filled again for each read.
+        if scratch.read.len() < kept + READ_BYTES {
+            scratch.read.resize(kept + READ_BYTES, 0);
+        }
+        scratch.read[..kept].copy_from_slice(&self.rest);
         if self.stalled {
             self.stalled = false;
             self.receive(kept, now, scratch);
             return Ok(Some(Step::Done(kept)));
         }
-        scratch.read.resize(kept + READ_BYTES, 0);
-        let count = match self.transport.poll_read(cx, &mut scratch.read[kept..]) {
+        let count = match self
+            .transport
+            .poll_read(cx, &mut scratch.read[kept..kept + READ_BYTES])
+        {
             Poll::Pending => return Ok(Some(Step::Idle)),
             Poll::Ready(count) => count?,
         };

@@ -8,6 +8,7 @@
 use amqp_codec::{ContentHeader, ReplyCode, basic};
 use bytes::Bytes;
 
+use super::framing::{expected_body, expected_header};
 use crate::error::BrokerError;
 use crate::message::{Body, INLINE_BODY_MAX};
 
@@ -81,9 +82,7 @@ impl Assembling {
     /// A header frame came. True when the message is whole (it has no body).
     pub(super) fn header(&mut self, header: &ContentHeader<'_>) -> Result<bool, BrokerError> {
         if self.header.is_some() {
-            return Err(unexpected(
-                "expected content body, got content header frame",
-            ));
+            return Err(expected_body());
         }
         let body_size = usize::try_from(header.body_size).unwrap_or(usize::MAX);
         self.header = Some(Announced {
@@ -97,9 +96,7 @@ impl Assembling {
     /// A body frame came. True when the message is whole.
     pub(super) fn body(&mut self, payload: &[u8]) -> Result<bool, BrokerError> {
         let Some(announced) = &mut self.header else {
-            return Err(unexpected(
-                "expected content header, got content body frame",
-            ));
+            return Err(expected_header());
         };
         let missing = announced.body_size - announced.body.len();
         if payload.len() > missing {
@@ -110,6 +107,15 @@ impl Assembling {
         }
         announced.body.extend_from_slice(payload);
         Ok(payload.len() == missing)
+    }
+
+    /// What stands in the way of any other frame now.
+    pub(super) fn interrupted(&self) -> BrokerError {
+        if self.header.is_some() {
+            expected_body()
+        } else {
+            expected_header()
+        }
     }
 
     /// The whole message, given to `take`; none while the header has not come.
@@ -136,8 +142,4 @@ impl Assembling {
             body: Body::Inline(&announced.body),
         }))
     }
-}
-
-fn unexpected(text: &str) -> BrokerError {
-    BrokerError::new(ReplyCode::UnexpectedFrame, text)
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{FieldTable, ReplyCode, exchange, queue};
+use amqp_codec::{FieldTable, exchange, queue};
 
 use super::channel::Channel;
 use super::consuming::without_line_breaks;
-use super::direct_reply;
 use super::turn::Turn;
 use crate::error::BrokerError;
 use crate::topology::{BindingSpec, Destination};
@@ -73,13 +72,7 @@ impl Channel {
         arguments: &FieldTable,
         turn: &Turn<'_>,
     ) -> Result<BindingSpec, BrokerError> {
-        let name = self.queue_name(queue)?;
-        if name.starts_with(direct_reply::QUEUE) {
-            return Err(BrokerError::new(
-                ReplyCode::AccessRefused,
-                format!("cannot bind to reply queue '{name}'"),
-            ));
-        }
+        let name = self.stripped_queue_name(queue)?;
         let routing_key: Arc<str> = match (queue, key) {
             ("", "") => Arc::clone(&name),
             (_, key) => key.into(),

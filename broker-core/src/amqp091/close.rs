@@ -1,9 +1,7 @@
 //! From a failure to a close frame: the one place where channel.close and connection.close for
 //! errors are made.
 
-use amqp_codec::{
-    DecodeError, EncodeError, FrameError, MethodId, ReplyCode, Scope, channel, clip, connection,
-};
+use amqp_codec::{DecodeError, EncodeError, MethodId, ReplyCode, Scope, channel, clip, connection};
 
 use super::connection::{Connection, Ending, Io, State};
 use super::session::Phase;
@@ -49,12 +47,6 @@ impl From<BrokerError> for Failure {
             error,
             method: NO_METHOD,
         }
-    }
-}
-
-impl From<FrameError> for Failure {
-    fn from(error: FrameError) -> Failure {
-        Failure::frame(ReplyCode::FrameError, error.to_string())
     }
 }
 

@@ -19,6 +19,7 @@ use super::batches::Batches;
 use super::channel::{Channel, Departed};
 use super::close::{Failure, undecodable};
 use super::contents::whole_content;
+use super::framing::{bad_frame, misplaced, unknown_frame};
 use super::handshake::Handshake;
 use super::output::Output;
 use super::session::{Peer, Phase, Session};
@@ -46,6 +47,20 @@ pub enum State {
     Closing,
     /// Nothing more to say.
     Closed,
+}
+
+impl State {
+    /// RabbitMQ's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Header | State::Starting => "starting",
+            State::Tuning => "tuning",
+            State::Opening => "opening",
+            State::Open => "running",
+            State::Closing => "closing",
+            State::Closed => "closed",
+        }
+    }
 }
 
 /// How the socket is to be closed once the output is written.
@@ -180,8 +195,8 @@ impl Connection {
                     None => break,
                 },
                 Err(error) => {
+                    self.bad_frame(rest, error, now, io);
                     used = input.len();
-                    self.bad_frame(error, now, io);
                     break;
                 }
             }
@@ -207,13 +222,26 @@ impl Connection {
         }
     }
 
-    fn bad_frame(&mut self, error: amqp_codec::FrameError, now: Timestamp, io: &mut Io<'_>) {
+    fn bad_frame(
+        &mut self,
+        input: &[u8],
+        error: amqp_codec::FrameError,
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) {
         if matches!(self.state, State::Closing | State::Closed) {
             self.ending = Some(Ending::Now);
             return;
         }
-        self.fail_connection(error.into(), now, io);
-        self.ending = Some(Ending::PeerFirst);
+        // Before login no frame is owed to whoever cannot keep to the small limit.
+        let is_early = matches!(self.state, State::Starting | State::Tuning)
+            && matches!(error, amqp_codec::FrameError::TooLarge { .. });
+        if is_early {
+            self.remark = Some(format!("dropped before login: {error}"));
+            self.ending = Some(Ending::Now);
+        } else {
+            self.fail_connection(bad_frame(input, error), now, io);
+        }
         self.state = State::Closed;
     }
 
@@ -237,11 +265,9 @@ impl Connection {
             FrameKind::Method => self.method(frame, now, io).map(|()| 0),
             FrameKind::Header => self.header(frame, now, io).map(|()| 0),
             FrameKind::Body => self.body(frame, now, io).map(|()| 0),
-            FrameKind::Heartbeat if frame.channel == 0 => Ok(0),
-            FrameKind::Heartbeat => Err(Failure::frame(
-                ReplyCode::UnexpectedFrame,
-                "heartbeat frame on a channel other than 0",
-            )),
+            FrameKind::Heartbeat if !frame.payload.is_empty() => Err(unknown_frame(&frame)),
+            FrameKind::Heartbeat if frame.channel != 0 => Err(misplaced(&frame)),
+            FrameKind::Heartbeat => Ok(0),
         };
         Some(outcome.unwrap_or_else(|failure| {
             self.fail(frame.channel, failure, now, io);
@@ -271,8 +297,11 @@ impl Connection {
         if channel.is_closing {
             return Ok(0);
         }
-        if channel.assembling.is_some() {
-            return Err(Failure::method(interrupted(), basic::Publish::ID));
+        if let Some(assembling) = &channel.assembling {
+            return Err(Failure::method(
+                assembling.interrupted(),
+                basic::Publish::ID,
+            ));
         }
         let Some((properties, body, used)) = whole_content(frame.channel, rest) else {
             channel.assembling = Some(Box::new(Assembling::new(method)));
@@ -304,6 +333,12 @@ impl Connection {
     }
 
     fn method(&mut self, frame: Frame<'_>, now: Timestamp, io: &mut Io<'_>) -> Result<(), Failure> {
+        if frame.payload.len() < 4 {
+            return Err(unknown_frame(&frame));
+        }
+        if frame.channel != 0 && self.is_shaking_hands() {
+            return Err(misplaced(&frame));
+        }
         let method =
             Method::decode(frame.payload).map_err(|error| undecodable(&error, frame.payload))?;
         match self.state {
@@ -321,9 +356,12 @@ impl Connection {
                 self.state = State::Closed;
                 Ok(())
             }
-            _ if frame.channel != 0 => Err(Failure::method(not_open(), method.id())),
             _ => self.handshake_method(method, now, io),
         }
+    }
+
+    fn is_shaking_hands(&self) -> bool {
+        matches!(self.state, State::Starting | State::Tuning | State::Opening)
     }
 
     fn connection_method(
@@ -341,39 +379,13 @@ impl Connection {
                 Ok(())
             }
             Method::ConnectionCloseOk(_) => Ok(()),
-            Method::ConnectionUpdateSecret(m) => {
-                self.update_secret(m.new_secret)
-                    .map_err(|e| Failure::method(e, id))?;
-                io.out
-                    .method(0, connection::UpdateSecretOk {})
-                    .map_err(|error| Failure::internal(&error))
-            }
-            _ => Err(Failure::method(
-                BrokerError::new(ReplyCode::CommandInvalid, "unimplemented method"),
-                id,
-            )),
+            // Users with a password have no secret that could expire: nothing to renew.
+            Method::ConnectionUpdateSecret(_) => io
+                .out
+                .method(0, connection::UpdateSecretOk {})
+                .map_err(|error| Failure::internal(&error)),
+            _ => Err(Failure::method(unexpected_in("running"), id)),
         }
-    }
-
-    /// For users with a password there is nothing to renew: the new secret must be theirs.
-    fn update_secret(&self, secret: &[u8]) -> Result<(), BrokerError> {
-        let user = self
-            .session
-            .as_ref()
-            .map(|session| Arc::clone(&session.user));
-        let secret = std::str::from_utf8(secret).unwrap_or_default();
-        let accepted = user.is_some_and(|user| {
-            self.broker
-                .log_in(&user.name, secret, self.peer.is_loopback())
-                .is_ok()
-        });
-        if accepted {
-            return Ok(());
-        }
-        Err(BrokerError::new(
-            ReplyCode::NotAllowed,
-            "New secret was refused by one of the backends",
-        ))
     }
 
     /// Answers the client's connection.close once no answer waits for the log any more.
@@ -397,9 +409,7 @@ impl Connection {
     ) -> Result<(), Failure> {
         let id = method.id();
         if let Method::ChannelOpen(_) = method {
-            return self
-                .open_channel(number, io)
-                .map_err(|error| Failure::method(error, id));
+            return self.open_channel(number, io);
         }
         let Some(session) = &self.session else {
             return Ok(());
@@ -409,17 +419,18 @@ impl Connection {
         };
         match method {
             Method::ChannelClose(_) => return self.close_channel(number, now, io),
-            Method::ChannelCloseOk(_) => {
-                if channel.is_closing {
-                    self.channels.remove(&number);
-                }
+            Method::ChannelCloseOk(_) if channel.is_closing => {
+                self.channels.remove(&number);
                 return Ok(());
             }
             _ if channel.is_closing => return Ok(()),
-            _ if channel.assembling.is_some() => {
-                return Err(Failure::method(interrupted(), id));
-            }
             _ => {}
+        }
+        if let Some(assembling) = &channel.assembling {
+            return Err(Failure::method(
+                assembling.interrupted(),
+                basic::Publish::ID,
+            ));
         }
         let mut turn = Turn {
             now,
@@ -434,19 +445,17 @@ impl Connection {
         outcome.map_err(|error| Failure::method(error, id))
     }
 
-    fn open_channel(&mut self, number: u16, io: &mut Io<'_>) -> Result<(), BrokerError> {
+    fn open_channel(&mut self, number: u16, io: &mut Io<'_>) -> Result<(), Failure> {
         let Some(session) = &self.session else {
             return Ok(());
         };
         if self.channels.contains_key(&number) {
-            return Err(BrokerError::new(
-                ReplyCode::ChannelError,
-                "second 'channel.open' seen",
-            ));
+            let error = BrokerError::new(ReplyCode::ChannelError, "second 'channel.open' seen");
+            return Err(Failure::method(error, channel_methods::Open::ID));
         }
         let max = usize::from(session.tuning.channel_max);
         if max != 0 && self.channels.len() >= max {
-            return Err(BrokerError::new(
+            return Err(Failure::frame(
                 ReplyCode::NotAllowed,
                 format!(
                     "number of channels opened ({}) has reached the negotiated channel_max ({max})",
@@ -463,7 +472,7 @@ impl Connection {
         self.channels.insert(number, channel);
         io.out
             .method(number, channel_methods::OpenOk { channel_id: b"" })
-            .map_err(super::turn::encode_failed)
+            .map_err(|error| Failure::internal(&error))
     }
 
     /// The client closes a channel (also one that the broker closes at the same moment).
@@ -532,13 +541,14 @@ fn is_publish(payload: &[u8]) -> bool {
     payload.starts_with(&[0, 60, 0, 40])
 }
 
-fn not_open() -> BrokerError {
-    BrokerError::new(ReplyCode::ChannelError, "expected 'channel.open'")
+/// A method that has no business in this state of the connection.
+pub(super) fn unexpected_in(state: &str) -> BrokerError {
+    BrokerError::new(
+        ReplyCode::ChannelError,
+        format!("unexpected method in connection state {state}"),
+    )
 }
 
-fn interrupted() -> BrokerError {
-    BrokerError::new(
-        ReplyCode::UnexpectedFrame,
-        "expected content header for class 60, got non content header frame instead",
-    )
+fn not_open() -> BrokerError {
+    BrokerError::new(ReplyCode::ChannelError, "expected 'channel.open'")
 }

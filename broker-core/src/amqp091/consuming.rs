@@ -37,6 +37,11 @@ impl Channel {
         } else {
             self.prefetch = method.prefetch_count;
             self.entry.prefetch.store(limit, Ordering::Relaxed);
+            // RabbitMQ: this lifts the limit of the channel.
+            if let Some(credit) = &self.credit {
+                credit.set_limit(0);
+                self.entry.global_prefetch.store(0, Ordering::Relaxed);
+            }
         }
         self.resume_sources(turn);
         self.reply(turn, basic::QosOk {})
@@ -223,6 +228,11 @@ impl Channel {
         }
     }
 
+    /// [`Self::queue_name`] where RabbitMQ strips line breaks: delete, bind and unbind.
+    pub(super) fn stripped_queue_name(&self, name: &str) -> Result<Arc<str>, BrokerError> {
+        self.queue_name(&without_line_breaks(name))
+    }
+
     /// An empty queue name stands for the queue last declared on this channel.
     pub(super) fn queue_name(&self, name: &str) -> Result<Arc<str>, BrokerError> {
         match (name, &self.last_queue) {
@@ -231,7 +241,7 @@ impl Channel {
                 ReplyCode::NotFound,
                 "no previously declared queue",
             )),
-            (name, _) => Ok(without_line_breaks(name).into()),
+            (name, _) => Ok(name.into()),
         }
     }
 

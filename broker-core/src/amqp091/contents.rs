@@ -1,12 +1,11 @@
 //! Content frames: the header and bodies of a publish, one by one or in one piece.
 
-use amqp_codec::{
-    BASIC_CLASS, ContentHeader, Cut, Frame, FrameKind, MethodId, ReplyCode, basic, cut,
-};
+use amqp_codec::{BASIC_CLASS, ContentHeader, Cut, Frame, FrameKind, ReplyCode, basic, cut};
 
 use super::channel::Channel;
 use super::close::Failure;
 use super::connection::{Connection, Io, State};
+use super::framing::{expected_basic, expected_header, expected_method, misplaced, unknown_frame};
 use super::turn::Turn;
 use crate::broker::BODY_SIZE_MAX;
 use crate::error::BrokerError;
@@ -21,72 +20,45 @@ impl Connection {
         now: Timestamp,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
-        let Some(channel) = self.receiving(frame.channel, "content header")? else {
+        let max_message_size = self.broker.limits().max_message_size;
+        if frame.payload.len() < HEADER_MIN {
+            return Err(unknown_frame(&frame));
+        }
+        let Some(channel) = self.receiving(&frame)? else {
             return Ok(());
         };
-        let header = ContentHeader::parse(frame.payload).map_err(|error| bad_header(&error))?;
         let Some(assembling) = &mut channel.assembling else {
-            return Err(unexpected_frame("content header"));
+            return Err(expected_method());
         };
+        let header = ContentHeader::parse(frame.payload).map_err(|error| bad_header(&error))?;
         if header.class_id != BASIC_CLASS {
-            return Err(Failure::frame(
-                ReplyCode::UnexpectedFrame,
-                format!(
-                    "expected content header for class {BASIC_CLASS}, got one for class {} instead",
-                    header.class_id
-                ),
-            ));
+            return Err(of_publish(expected_basic(header.class_id)));
         }
-        let is_whole = assembling
-            .header(&header)
-            .map_err(|e| Failure::method(e, NO_METHOD))?;
-        if let Err(failure) = self.check_size(header.body_size) {
-            if let Some(channel) = self.channels.get_mut(&frame.channel) {
-                channel.assembling = None;
-            }
-            return Err(failure);
+        if let Err(error) = check_size(header.body_size, max_message_size) {
+            channel.assembling = None;
+            return Err(of_publish(error));
         }
-        if is_whole {
+        if assembling.header(&header).map_err(of_publish)? {
             self.assembled(frame.channel, now, io)
         } else {
             Ok(())
         }
     }
 
-    fn check_size(&self, body_size: u64) -> Result<(), Failure> {
-        let limits = self.broker.limits();
-        if body_size > BODY_SIZE_MAX {
-            return Err(Failure::frame(
-                ReplyCode::FrameError,
-                format!("content body size {body_size} exceeds maximum allowed size"),
-            ));
-        }
-        if body_size > u64::from(limits.max_message_size) {
-            let error = BrokerError::precondition(format!(
-                "message size {body_size} is larger than configured max size {}",
-                limits.max_message_size
-            ));
-            return Err(Failure::method(error, basic::Publish::ID));
-        }
-        Ok(())
-    }
-
+    /// A part of a body.
     pub(super) fn body(
         &mut self,
         frame: Frame<'_>,
         now: Timestamp,
         io: &mut Io<'_>,
     ) -> Result<(), Failure> {
-        let Some(channel) = self.receiving(frame.channel, "content body")? else {
+        let Some(channel) = self.receiving(&frame)? else {
             return Ok(());
         };
         let Some(assembling) = &mut channel.assembling else {
-            return Err(unexpected_frame("content body"));
+            return Err(expected_method());
         };
-        let is_whole = assembling
-            .body(frame.payload)
-            .map_err(|e| Failure::method(e, NO_METHOD))?;
-        if is_whole {
+        if assembling.body(frame.payload).map_err(of_publish)? {
             self.assembled(frame.channel, now, io)
         } else {
             Ok(())
@@ -94,20 +66,14 @@ impl Connection {
     }
 
     /// The channel that a content frame is for; none if the frame is to be ignored.
-    fn receiving(&mut self, number: u16, what: &str) -> Result<Option<&mut Box<Channel>>, Failure> {
+    fn receiving(&mut self, frame: &Frame<'_>) -> Result<Option<&mut Box<Channel>>, Failure> {
         match self.state {
-            State::Open => {}
+            State::Open if frame.channel != 0 => {}
             State::Closing | State::Closed => return Ok(None),
-            _ => return Err(unexpected_frame(what)),
+            _ => return Err(misplaced(frame)),
         }
-        if number == 0 {
-            return Err(unexpected_frame(what));
-        }
-        match self.channels.get_mut(&number) {
-            None => Err(Failure::frame(
-                ReplyCode::ChannelError,
-                "expected 'channel.open'",
-            )),
+        match self.channels.get_mut(&frame.channel) {
+            None => Err(expected_method()),
             Some(channel) if channel.is_closing => Ok(None),
             Some(channel) => Ok(Some(channel)),
         }
@@ -136,10 +102,27 @@ impl Connection {
     }
 }
 
-const NO_METHOD: MethodId = MethodId {
-    class: 0,
-    method: 0,
-};
+/// Bytes of a content header without any property.
+const HEADER_MIN: usize = 12;
+
+fn check_size(body_size: u64, max: u32) -> Result<(), BrokerError> {
+    if body_size > BODY_SIZE_MAX {
+        return Err(BrokerError::new(
+            ReplyCode::FrameError,
+            format!("content body size {body_size} exceeds maximum allowed size"),
+        ));
+    }
+    if body_size > u64::from(max) {
+        return Err(BrokerError::precondition(format!(
+            "message size {body_size} is larger than configured max size {max}"
+        )));
+    }
+    Ok(())
+}
+
+fn of_publish(error: BrokerError) -> Failure {
+    Failure::method(error, basic::Publish::ID)
+}
 
 /// Header and body of a publish, if they lie whole at the beginning of `rest` and the body needs
 /// at most one frame; and the bytes they take. Anything unusual is left to the frame-wise path,
@@ -175,17 +158,7 @@ pub(super) fn whole_content(channel: u16, rest: &[u8]) -> Option<(&[u8], &[u8], 
 /// A content header that cannot be read.
 fn bad_header(error: &amqp_codec::DecodeError) -> Failure {
     match error {
-        amqp_codec::DecodeError::ContentWeight(_) => Failure::frame(
-            ReplyCode::UnexpectedFrame,
-            "expected content header for class 60, got non content header frame instead",
-        ),
-        _ => Failure::frame(ReplyCode::FrameError, error.to_string()),
+        amqp_codec::DecodeError::ContentWeight(_) => of_publish(expected_header()),
+        _ => of_publish(BrokerError::new(ReplyCode::FrameError, error.to_string())),
     }
-}
-
-fn unexpected_frame(what: &str) -> Failure {
-    Failure::frame(
-        ReplyCode::UnexpectedFrame,
-        format!("expected method frame, got {what} frame instead"),
-    )
 }

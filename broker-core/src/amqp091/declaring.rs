@@ -114,7 +114,7 @@ impl Channel {
         method: &queue::Declare<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
-        let name = self.queue_name(method.queue)?;
+        let name: Arc<str> = without_line_breaks(method.queue).as_ref().into();
         let queue = turn.session.vhost.queue_for(&name, turn.session.id)?;
         let counts = queue.counts();
         self.last_queue = Some(Arc::clone(&name));
@@ -167,7 +167,7 @@ impl Channel {
         method: &queue::Delete<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
-        let name = self.queue_name(method.queue)?;
+        let name = self.stripped_queue_name(method.queue)?;
         let queue = match turn.session.vhost.queue_for(&name, turn.session.id) {
             Ok(queue) => queue,
             // RabbitMQ: deleting what does not exist succeeds.

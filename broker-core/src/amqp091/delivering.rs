@@ -396,7 +396,7 @@ impl Channel {
                 let nack = basic::Nack {
                     delivery_tag: tag,
                     multiple,
-                    requeue: false,
+                    requeue: true,
                 };
                 turn.send(self.number, nack)?;
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU8;
 use amqp_codec::{FieldTable, FieldValue, Method, PROTOCOL_HEADER, ReplyCode, connection};
 
 use super::close::Failure;
-use super::connection::{Connection, Ending, Io, State};
+use super::connection::{Connection, Ending, Io, State, unexpected_in};
 use super::session::{Capabilities, Session, Traffic, Tuning};
 use crate::access::User;
 use crate::error::BrokerError;
@@ -109,13 +109,7 @@ impl Connection {
                 self.ending = Some(Ending::Now);
                 Ok(())
             }
-            _ => Err(Failure::method(
-                BrokerError::new(
-                    ReplyCode::ChannelError,
-                    "unexpected method in connection state",
-                ),
-                id,
-            )),
+            (state, _) => Err(Failure::method(unexpected_in(state.name()), id)),
         }
     }
 
@@ -274,6 +268,12 @@ fn check(what: &str, chosen: u32, min: u32, max: u32) -> Result<(), BrokerError>
         ))
     };
     match chosen {
+        0 if max != 0 && what == "channel_max" => Err(BrokerError::new(
+            ReplyCode::NotAllowed,
+            format!(
+                "negotiated {what} = 0 (no limit) is higher than the maximum allowed value ({max})"
+            ),
+        )),
         0 if max != 0 => refuse("higher than the maximum", max),
         0 => Ok(()),
         _ if chosen < min => refuse("lower than the minimum", min),

@@ -62,6 +62,7 @@ impl Channel {
                 ..Traits::default()
             }
         } else {
+            check_target(&content, turn)?;
             self.traits(&content, turn)?
         };
         if let Mode::Transaction(_) = self.mode {
@@ -279,6 +280,17 @@ pub(super) fn spread(
     turn.batches.publish(last, message, number, inbox);
 }
 
+/// The right to write and the exchange itself come before whatever the properties say.
+fn check_target(content: &Content<'_>, turn: &Turn<'_>) -> Result<(), BrokerError> {
+    let exchange = content.method.exchange;
+    let (broker, vhost) = (&turn.session.broker, &turn.session.vhost);
+    let resource = Resource::Exchange(exchange);
+    broker
+        .access()
+        .check(&turn.session.user, vhost.name(), Right::Write, resource)?;
+    vhost.check_publishable(exchange)
+}
+
 /// Asks the topology, after the rights. The flag says whether the answer depends on nothing but
 /// exchange and routing key, and may be kept.
 fn find_route(
@@ -314,20 +326,14 @@ fn find_route(
     ))
 }
 
-/// RabbitMQ closes the connection over properties it cannot read.
+/// Properties that cannot be read.
 fn bad_properties(error: amqp_codec::DecodeError) -> BrokerError {
-    BrokerError::new(ReplyCode::InternalError, error.to_string())
+    BrokerError::new(ReplyCode::FrameError, error.to_string())
 }
 
-/// Whether delivery-mode is 2; anything but 1, 2 or absent is refused.
+/// Whether delivery-mode is 2; anything else is transient.
 fn is_persistent(raw: &[u8]) -> Result<bool, BrokerError> {
-    match delivery_mode(raw).map_err(bad_properties)? {
-        None | Some(1) => Ok(false),
-        Some(2) => Ok(true),
-        Some(other) => Err(BrokerError::precondition(format!(
-            "invalid message: {{delivery_mode_unknown,{other}}}"
-        ))),
-    }
+    Ok(delivery_mode(raw).map_err(bad_properties)? == Some(2))
 }
 
 /// The headers, when they can be read. A table with names or texts that are not UTF-8 is passed
@@ -370,16 +376,19 @@ fn expires_at(raw: &[u8], now: Timestamp) -> Result<Option<Timestamp>, BrokerErr
     let text = short_text(raw, FLAG_EXPIRATION).unwrap_or_default();
     let refused =
         |why: &str| BrokerError::precondition(format!("invalid expiration '{text}': {why}"));
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    if text.starts_with('-') && text[1..].bytes().all(|b| b.is_ascii_digit()) && text.len() > 1 {
-        return Err(refused(&format!("{{value_negative,{text}}}")));
-    }
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(refused("no_integer"));
-    }
-    match digits.parse::<u64>() {
-        Ok(ms) if ms <= EXPIRATION_MAX_MS => Ok(Some(now.plus_ms(ms))),
-        _ => Err(refused(&format!("{{value_too_large,{digits}}}"))),
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = digits.split_at(length);
+    match digits.parse::<u128>() {
+        _ if digits.is_empty() => Err(refused("no_integer")),
+        _ if !rest.is_empty() => Err(refused(&format!("{{leftover_string,\"{rest}\"}}"))),
+        Ok(0) => Ok(Some(now)),
+        Ok(ms) if text.starts_with('-') => Err(refused(&format!("{{value_negative,-{ms}}}"))),
+        Ok(ms) if ms <= u128::from(EXPIRATION_MAX_MS) => Ok(Some(now.plus_ms(ms as u64))),
+        _ => {
+            let digits = digits.trim_start_matches('0');
+            Err(refused(&format!("{{value_too_large,{digits}}}")))
+        }
     }
 }
 
@@ -399,7 +408,7 @@ fn extra_keys(headers: Option<&FieldTable>) -> Result<Vec<String>, BrokerError> 
             }
             Some(other) => {
                 return Err(BrokerError::precondition(format!(
-                    "invalid message: {{unacceptable_type_in_header,<<\"{name}\">>,{}}}",
+                    "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
                     other.type_name()
                 )));
             }
