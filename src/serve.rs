@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::auth::{self, Passwords};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
-use crate::management::{self, Api, Facts, ImportError};
+use crate::management::{self, Api, Caller, Door, Facts, ImportError};
 use crate::memory;
 use crate::node::{LogWaiters, Node};
 use crate::server::{Listeners, Shared, bind};
@@ -312,6 +312,7 @@ fn listen(
             amqp: amqp_addresses.clone(),
             http: http_address,
             max_body_bytes: config.management_max_body_bytes,
+            memory_limit: memory::watermark(config.memory_high_watermark),
         };
         serve_http(
             listener,
@@ -332,8 +333,8 @@ fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Receiver
         let stop = async move {
             let _ = stopped.changed().await;
         };
-        let service = management::router(api).into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service)
+        let service = management::router(api).into_make_service_with_connect_info::<Caller>();
+        let served = axum::serve(Door::new(listener), service)
             .with_graceful_shutdown(stop)
             .await;
         if let Err(error) = served {

@@ -28,6 +28,11 @@ impl Fields {
         }
     }
 
+    /// The fields of a value inside a body, if it is an object.
+    pub(super) fn of(value: &Value) -> Option<Fields> {
+        value.as_object().cloned().map(Fields)
+    }
+
     /// A value; JSON's null is none.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
@@ -108,7 +113,8 @@ pub(super) fn check_name(kind: &str, name: &str) -> Result<(), Refusal> {
     if name.len() <= SHORT_STRING_MAX {
         return Ok(());
     }
+    let length = name.len();
     Err(Refusal::bad_request(format!(
-        "the name of a {kind} has at most {SHORT_STRING_MAX} bytes"
+        "{kind} should be less than {SHORT_STRING_MAX} bytes, actually was {length}\n"
     )))
 }

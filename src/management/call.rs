@@ -12,9 +12,12 @@ use super::Api;
 use super::body::Fields;
 use super::path::{Names, Query};
 use super::reply::Refusal;
+use super::routes::is_monitor;
 
 /// The name that stands for the default exchange in paths.
 pub(super) const DEFAULT_EXCHANGE: &str = "amq.default";
+/// The header by which a list of all vhosts becomes one of one vhost.
+const VHOST_HEADER: &str = "x-vhost";
 
 /// A request.
 #[derive(Debug)]
@@ -49,6 +52,28 @@ impl Call {
     pub(super) fn vhost(&self) -> Result<Arc<Vhost>, Refusal> {
         let vhost = self.broker().vhost(self.name("vhost"));
         vhost.ok_or_else(Refusal::not_found)
+    }
+
+    /// The vhosts whose objects a list without a vhost in its path shows, by name.
+    pub(super) fn vhosts(&self) -> Result<Vec<Arc<Vhost>>, Refusal> {
+        let mut vhosts = self.visible_vhosts();
+        if let Some(only) = self.header(VHOST_HEADER).filter(|name| !name.is_empty()) {
+            if self.broker().vhost(only).is_none() {
+                return Err(Refusal::not_found());
+            }
+            vhosts.retain(|vhost| **vhost.name() == *only);
+        }
+        Ok(vhosts)
+    }
+
+    /// The vhosts the user sees: all, or those with a permission.
+    pub(super) fn visible_vhosts(&self) -> Vec<Arc<Vhost>> {
+        let access = self.broker().access();
+        let sees_all = is_monitor(&self.user);
+        let mut vhosts = self.broker().vhosts();
+        vhosts
+            .retain(|vhost| sees_all || access.permission(vhost.name(), &self.user.name).is_some());
+        vhosts
     }
 
     /// The body as a JSON object.

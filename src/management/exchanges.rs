@@ -1,14 +1,46 @@
 //! `/exchanges`.
 
+use std::sync::Arc;
+
 use broker_core::access::{Resource, Right};
 use broker_core::exchange::ExchangeKind;
 use broker_core::topology::ExchangeSpec;
+use broker_core::vhost::Vhost;
 use serde_json::{Value, json};
 
 use super::body::check_name;
 use super::call::Call;
 use super::json::object;
+use super::list::{list, one};
 use super::reply::{Refusal, Reply};
+
+/// Who made what every vhost has.
+const BROKER: &str = "rmq-internal";
+
+pub(super) fn all(call: &Call) -> Result<Reply, Refusal> {
+    of(call, call.vhosts()?)
+}
+
+pub(super) fn of_vhost(call: &Call) -> Result<Reply, Refusal> {
+    of(call, vec![call.vhost()?])
+}
+
+fn of(call: &Call, vhosts: Vec<Arc<Vhost>>) -> Result<Reply, Refusal> {
+    let mut exchanges = Vec::new();
+    for vhost in vhosts {
+        let topology = vhost.topology();
+        exchanges.extend(
+            topology
+                .exchanges()
+                .cloned()
+                .map(|spec| (Arc::clone(&vhost), spec)),
+        );
+    }
+    let name = |(_, spec): &(Arc<Vhost>, ExchangeSpec)| spec.name.to_string();
+    list(&call.query, exchanges, name, |(vhost, spec)| {
+        show(vhost.name(), spec)
+    })
+}
 
 pub(super) fn get(call: &Call) -> Result<Reply, Refusal> {
     let vhost = call.vhost()?;
@@ -17,11 +49,11 @@ pub(super) fn get(call: &Call) -> Result<Reply, Refusal> {
         .exchange(call.exchange_name("exchange"))
         .cloned();
     let spec = spec.ok_or_else(Refusal::not_found)?;
-    Ok(Reply::json(&show(vhost.name(), &spec)))
+    Ok(one(&call.query, show(vhost.name(), &spec)))
 }
 
 fn show(vhost: &str, spec: &ExchangeSpec) -> Value {
-    json!({
+    let mut shown = json!({
         "name": &*spec.name,
         "vhost": vhost,
         "type": spec.kind.as_str(),
@@ -29,8 +61,16 @@ fn show(vhost: &str, spec: &ExchangeSpec) -> Value {
         "auto_delete": spec.auto_delete,
         "internal": spec.internal,
         "arguments": object(&spec.arguments),
-        "user_who_performed_action": "rmq-internal",
-    })
+    });
+    if is_predeclared(&spec.name) {
+        shown["user_who_performed_action"] = BROKER.into();
+    }
+    shown
+}
+
+/// Whether every vhost has an exchange of this name.
+pub(super) fn is_predeclared(name: &str) -> bool {
+    name.is_empty() || name.starts_with("amq.")
 }
 
 pub(super) fn put(call: &Call) -> Result<Reply, Refusal> {

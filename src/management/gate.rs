@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use base64::Engine;
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::Api;
 use super::call::Call;
+use super::door::Caller;
 use super::path::{self, Names, Query};
 use super::reply::{Refusal, Reply};
 use super::routes::{Act, ROUTES, Route};
@@ -33,7 +34,7 @@ const TURN_PATIENCE: Duration = Duration::from_secs(30);
 /// Answers a request.
 pub(super) async fn serve(
     State(api): State<Arc<Api>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
     request: Request,
 ) -> Response {
     match answer(api, peer, request).await {
@@ -57,6 +58,9 @@ async fn answer(api: Arc<Api>, peer: SocketAddr, request: Request) -> Result<Res
     let is_loopback = peer.ip().to_canonical().is_loopback();
     let user = log_in(&api, &parts.headers, is_loopback)?;
     route.guard.check(&api.broker, &user, &names)?;
+    if route.method == Method::GET && !takes_json(&parts.headers) {
+        return Err(Refusal::not_acceptable());
+    }
     let turn = timeout(TURN_PATIENCE, api.turns.acquire()).await;
     let Ok(Ok(_turn)) = turn else {
         let reason = "too many requests at the same time";
@@ -145,6 +149,19 @@ fn credentials(header: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (name, password) = decoded.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
+}
+
+/// Whether the client wants what there is: JSON.
+fn takes_json(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(ACCEPT).into_iter().peekable();
+    if accepted.peek().is_none() {
+        return true;
+    }
+    let types = accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|all| all.split(','));
+    let mut types = types.map(|one| one.split(';').next().unwrap_or_default().trim());
+    types.any(|one| matches!(one, "" | "*/*" | "application/*" | "application/json"))
 }
 
 async fn read_body(body: Body, headers: &HeaderMap, max: u64) -> Result<Bytes, Refusal> {

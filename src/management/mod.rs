@@ -11,16 +11,27 @@
 mod bindings;
 mod body;
 mod call;
+mod channels;
 mod connections;
+mod consumers;
+mod definitions;
+mod door;
 mod exchanges;
 mod gate;
+mod health;
 mod json;
+mod list;
+mod nodes;
 mod overview;
 mod path;
 mod permissions;
 mod queues;
+mod rates;
 mod reply;
 mod routes;
+mod sessions;
+mod stats;
+mod time;
 mod users;
 mod vhosts;
 mod waiting;
@@ -34,6 +45,9 @@ use broker_core::broker::Broker;
 use broker_core::time::Timestamp;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::definitions::{ImportError, import_definitions};
+pub(crate) use self::door::{Caller, Door};
+use self::rates::Rates;
 use crate::clock::Clock;
 
 /// Requests that are carried out at the same time; others wait for their turn.
@@ -48,6 +62,8 @@ pub(crate) struct Facts {
     pub(crate) amqp: Vec<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) max_body_bytes: u64,
+    /// Bytes of memory above which publishers are blocked.
+    pub(crate) memory_limit: Option<u64>,
 }
 
 /// What all requests share.
@@ -56,18 +72,23 @@ pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) clock: Clock,
     pub(crate) facts: Facts,
+    rates: Rates,
     turns: Semaphore,
 }
 
 impl Api {
+    /// Begins to compute rates; must be called where tasks can be spawned.
     pub(crate) fn new(broker: Arc<Broker>, clock: Clock, facts: Facts) -> Arc<Api> {
         let turns = Semaphore::new(REQUESTS_MAX);
-        Arc::new(Api {
+        let api = Arc::new(Api {
             broker,
             clock,
             facts,
+            rates: Rates::default(),
             turns,
-        })
+        });
+        tokio::spawn(rates::watch(Arc::downgrade(&api)));
+        api
     }
 
     /// The time now.
@@ -79,19 +100,4 @@ impl Api {
 /// All routes.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new().fallback(gate::serve).with_state(api)
-}
-
-/// Why a definitions file was not imported.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ImportError {
-    #[error("{0}")]
-    Read(std::io::Error),
-}
-
-pub(crate) fn import_definitions(
-    _broker: &Broker,
-    _text: &[u8],
-    _now: Timestamp,
-) -> Result<String, ImportError> {
-    Ok(String::new())
 }

@@ -1,17 +1,19 @@
 //! `/queues`.
 
+mod show;
+
 use std::sync::Arc;
 
 use broker_core::access::{Resource, Right};
 use broker_core::inbox::Answer;
 use broker_core::queue::handle::{Command, Deletion, QueueHandle};
-use broker_core::topology::{QueueEntry, QueueSpec};
+use broker_core::topology::QueueSpec;
 use broker_core::vhost::Vhost;
-use serde_json::{Value, json};
 
+use self::show::Showing;
 use super::body::check_name;
 use super::call::Call;
-use super::json::object;
+use super::list::{list, one};
 use super::reply::{Refusal, Reply};
 use super::routes::Answering;
 use super::waiting;
@@ -19,40 +21,51 @@ use super::waiting;
 /// No connection has this number, so what is exclusive is not the API's.
 const NO_CONNECTION: u64 = 0;
 
+pub(super) fn all(call: &Call) -> Result<Reply, Refusal> {
+    of(call, call.vhosts()?)
+}
+
+pub(super) fn of_vhost(call: &Call) -> Result<Reply, Refusal> {
+    of(call, vec![call.vhost()?])
+}
+
+fn of(call: &Call, vhosts: Vec<Arc<Vhost>>) -> Result<Reply, Refusal> {
+    let showing = Showing::new(call);
+    let mut queues = Vec::new();
+    for vhost in vhosts {
+        queues.extend(
+            handles(&vhost)
+                .into_iter()
+                .map(|queue| (Arc::clone(&vhost), queue)),
+        );
+    }
+    let name = |(_, queue): &(_, Arc<QueueHandle>)| queue.identity().name.to_string();
+    list(&call.query, queues, name, |(vhost, queue)| {
+        showing.queue(vhost, queue)
+    })
+}
+
+/// The queues of a vhost, by name.
+pub(super) fn handles(vhost: &Vhost) -> Vec<Arc<QueueHandle>> {
+    let mut handles: Vec<_> = {
+        let topology = vhost.topology();
+        topology
+            .queues()
+            .map(|queue| Arc::clone(&queue.handle))
+            .collect()
+    };
+    handles.retain(|queue| !queue.is_closed());
+    handles.sort_by(|a, b| a.identity().name.cmp(&b.identity().name));
+    handles
+}
+
 pub(super) fn get(call: &Call) -> Result<Reply, Refusal> {
     let vhost = call.vhost()?;
-    let entry = entry(&vhost, call.name("queue")).ok_or_else(Refusal::not_found)?;
-    Ok(Reply::json(&show(call, &vhost, &entry)))
-}
-
-fn entry(vhost: &Vhost, name: &str) -> Option<QueueEntry> {
-    let entry = vhost.topology().queue(name).cloned()?;
-    (!entry.handle.is_closed()).then_some(entry)
-}
-
-fn show(call: &Call, vhost: &Vhost, entry: &QueueEntry) -> Value {
-    let QueueEntry { spec, handle } = entry;
-    let snapshot = handle.snapshot();
-    let counts = snapshot.counts;
-    json!({
-        "name": &*spec.name,
-        "vhost": &**vhost.name(),
-        "type": "classic",
-        "durable": spec.durable,
-        "auto_delete": spec.auto_delete,
-        "exclusive": spec.exclusive.is_some(),
-        "arguments": object(&spec.arguments),
-        "node": call.api.facts.node_name,
-        "state": if snapshot.failed { "crashed" } else { "running" },
-        "policy": null,
-        "operator_policy": null,
-        "effective_policy_definition": {},
-        "messages": counts.ready + counts.unacked,
-        "messages_ready": counts.ready,
-        "messages_unacknowledged": counts.unacked,
-        "consumers": counts.consumers,
-        "memory": snapshot.memory_bytes,
-    })
+    let queue = vhost
+        .queue(call.name("queue"))
+        .ok_or_else(Refusal::not_found)?;
+    let shown = Showing::new(call).queue_with_consumers(&vhost, &queue);
+    Ok(one(&call.query, shown))
 }
 
 pub(super) fn put(call: &Call) -> Result<Reply, Refusal> {
@@ -91,6 +104,17 @@ pub(super) fn delete(call: Arc<Call>) -> Answering {
         match waiting::ask(&queue, call.api.now(), question).await? {
             Answer::Refused(error) => Err(error.into()),
             _ => Ok(Reply::done().after(vhost.forget_queue(&queue))),
+        }
+    })
+}
+
+pub(super) fn purge(call: Arc<Call>) -> Answering {
+    Box::pin(async move {
+        let (_, queue) = own_queue(&call, Right::Read)?;
+        let question = |reply| Command::Purge { reply: Some(reply) };
+        match waiting::ask(&queue, call.api.now(), question).await? {
+            Answer::Refused(error) => Err(error.into()),
+            _ => Ok(Reply::done()),
         }
     })
 }

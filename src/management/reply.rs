@@ -1,5 +1,7 @@
 //! What a request is answered with: a reply, or a refusal in RabbitMQ's words.
 
+use std::fmt;
+
 use amqp_codec::ReplyCode;
 use axum::body::Body;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
@@ -147,6 +149,11 @@ impl Refusal {
         refusal
     }
 
+    /// 406, without a body: no form of one would do.
+    pub(super) fn not_acceptable() -> Refusal {
+        Refusal::new(StatusCode::NOT_ACCEPTABLE, "", Value::Null)
+    }
+
     /// 500.
     pub(super) fn internal(reason: &str) -> Refusal {
         Refusal::new(
@@ -154,6 +161,14 @@ impl Refusal {
             "internal_server_error",
             reason,
         )
+    }
+
+    /// Why, as text.
+    pub(super) fn reason(&self) -> String {
+        match &self.reason {
+            Value::String(reason) => reason.clone(),
+            other => other.to_string(),
+        }
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -177,6 +192,13 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.as_u16();
+        write!(f, "{status} {}: {}", self.error, self.reason)
+    }
+}
+
 /// What the broker refuses, as RabbitMQ's API words it.
 impl From<BrokerError> for Refusal {
     fn from(error: BrokerError) -> Refusal {
@@ -195,7 +217,10 @@ fn respond(status: StatusCode, json: Option<Vec<u8>>) -> Response {
     let mut response = Response::new(json.map_or_else(Body::empty, Body::from));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("origin"));
+    headers.insert(
+        VARY,
+        HeaderValue::from_static("accept, accept-encoding, origin"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if has_body {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

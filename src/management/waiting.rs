@@ -19,6 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns when the log is durable to `lsn`.
 pub(super) async fn durable(broker: &Broker, lsn: Lsn) -> Result<(), Refusal> {
+    if durable_within(broker, lsn, PATIENCE).await {
+        return Ok(());
+    }
+    Err(Refusal::internal("the change could not be made durable"))
+}
+
+/// Whether the log gets durable to `lsn` in that time.
+pub(super) async fn durable_within(broker: &Broker, lsn: Lsn, patience: Duration) -> bool {
     let inbox = Inbox::new();
     let durable = poll_fn(|context| {
         let host = broker.host();
@@ -30,9 +38,7 @@ pub(super) async fn durable(broker: &Broker, lsn: Lsn) -> Result<(), Refusal> {
         host.wake_when_durable(lsn, &inbox);
         Poll::Pending
     });
-    timeout(PATIENCE, durable)
-        .await
-        .map_err(|_| Refusal::internal("the change could not be made durable"))
+    timeout(patience, durable).await.is_ok()
 }
 
 /// Puts a question to a queue and waits for the answer.
