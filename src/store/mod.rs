@@ -46,7 +46,7 @@ use self::node::{NodeFile, NodeState};
 use self::upkeep::{Upkeep, UpkeepStatus};
 use self::writer::Writer;
 
-pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Visit};
+pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 pub use self::disk::{Disk, File, RealDisk};
 pub use self::error::StoreError;
 pub use self::layout::Identity;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use super::catalogue::{Catalogue, CatalogueError, CatalogueSource};
+use super::catalogue::{Catalogue, CatalogueError, CatalogueSource, Mark};
 use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::epoch::Epoch;
@@ -89,9 +89,12 @@ pub(super) fn open(
     let lock = lock_dir(&*disk, &options.dir)?;
     let node = open_node(&*disk, source, &options.dir)?;
     let mut scene = Scene::read(disk, source, options, node)?;
-    let base = scene.base()?;
-    let (checkpoint, catalogue) = (base.checkpoint, base.catalogue);
-    let (entries, dirty) = scene.replay(base.state)?;
+    let Recovery {
+        entries,
+        dirty,
+        catalogue,
+        checkpoint,
+    } = scene.recover()?;
     let last = dirty.upto;
     let epoch = Epoch::begin(
         Arc::clone(&scene.disk),
@@ -180,6 +183,16 @@ struct Base {
     state: State,
     catalogue: Option<Box<dyn Catalogue>>,
     checkpoint: Lsn,
+    /// The log must reach this record, or the base is of no use.
+    touched: Lsn,
+}
+
+/// The whole map, what the catalogue lacks of it, and the catalogue.
+struct Recovery {
+    entries: Map,
+    dirty: Dirty,
+    catalogue: Option<Box<dyn Catalogue>>,
+    checkpoint: Lsn,
 }
 
 /// Everything opening looks at.
@@ -249,6 +262,31 @@ impl<'a> Scene<'a> {
         self.log.reaches_back_to(mark.next())
     }
 
+    fn recover(&mut self) -> Result<Recovery, StoreError> {
+        let mut base = self.base()?;
+        let touched = base.touched;
+        let (mut entries, mut dirty) = self.replay(base.state)?;
+        if dirty.upto < touched {
+            drop(base.catalogue);
+            let reason = format!("a checkpoint was cut short and the log ends before {touched}");
+            base = self.base_without(reason)?;
+            (entries, dirty) = self.replay(base.state)?;
+        }
+        let snapshot = self.snapshot.as_ref().ok().and_then(Option::as_ref);
+        let known = [
+            self.node.state.last,
+            snapshot.map_or(Lsn(0), |snapshot| snapshot.mark),
+        ];
+        dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        let (catalogue, checkpoint) = (base.catalogue, base.checkpoint);
+        Ok(Recovery {
+            entries,
+            dirty,
+            catalogue,
+            checkpoint,
+        })
+    }
+
     fn base(&mut self) -> Result<Base, StoreError> {
         match self.source.open(&self.node.identity) {
             Ok(catalogue) => self.base_on(catalogue),
@@ -265,6 +303,7 @@ impl<'a> Scene<'a> {
                     state,
                     catalogue: None,
                     checkpoint,
+                    touched: Lsn(0),
                 })
             }
             Err(CatalogueError::Refused(error)) => Err(self.catalogue_error(&error.to_string())),
@@ -272,7 +311,11 @@ impl<'a> Scene<'a> {
     }
 
     fn base_on(&mut self, catalogue: Box<dyn Catalogue>) -> Result<Base, StoreError> {
-        let Some(mark) = catalogue.mark() else {
+        let Some(Mark {
+            complete: mark,
+            touched,
+        }) = catalogue.mark()
+        else {
             return self.base_on_empty(catalogue);
         };
         if !self.is_enough(mark) {
@@ -294,6 +337,7 @@ impl<'a> Scene<'a> {
                     state,
                     catalogue: Some(catalogue),
                     checkpoint: mark,
+                    touched,
                 })
             }
             Err(error) => {
@@ -319,6 +363,7 @@ impl<'a> Scene<'a> {
             state,
             catalogue: Some(catalogue),
             checkpoint: Lsn(0),
+            touched: Lsn(0),
         })
     }
 
@@ -341,6 +386,7 @@ impl<'a> Scene<'a> {
             state,
             catalogue,
             checkpoint: Lsn(0),
+            touched: Lsn(0),
         })
     }
 
@@ -413,13 +459,7 @@ impl<'a> Scene<'a> {
                 .map(|(key, value)| (key.clone(), Some(value.clone())));
             dirty.entries = all.collect();
         }
-        let snapshot = self.snapshot.as_ref().ok().and_then(Option::as_ref);
-        let known = [
-            mark,
-            self.node.state.last,
-            snapshot.map_or(Lsn(0), |s| s.mark),
-        ];
-        dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        dirty.upto = dirty.upto.max(mark);
         Ok((entries, dirty))
     }
 

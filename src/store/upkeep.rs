@@ -197,7 +197,7 @@ impl Upkeep {
     }
 
     fn check_reopened(&self, catalogue: &dyn Catalogue) -> Result<(), String> {
-        let mark = catalogue.mark().unwrap_or(Lsn(0));
+        let mark = catalogue.mark().map_or(Lsn(0), |mark| mark.complete);
         if mark < self.checkpoint {
             return Err(format!(
                 "it ends at record {mark}, after a checkpoint up to later ones"

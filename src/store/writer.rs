@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::disk::{Disk, File};
+use super::error::is_disk_full;
 use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader, whole_blocks};
 use super::layout::Identity;
 use super::logdir::{FIRST_GROUP_AT, Horizon, file_path};
@@ -191,34 +192,44 @@ impl Writer {
 }
 
 impl Active {
-    /// Writes the padded group, with the file's header before it if it is the file's first, and
-    /// with zeros behind it if the file has to grow.
+    /// Writes the padded group, with zeros behind it if the file has to grow and the disk has
+    /// space for them.
     fn put(&mut self, site: &LogSite, group: &mut OpenGroup, synced: Lsn) -> io::Result<()> {
-        let end = self.at.max(FIRST_GROUP_AT) + group.bytes.len() as u64;
-        let mut filled = self.filled;
-        if end > filled {
-            filled = end.next_multiple_of(GROW_BYTES).min(site.file_bytes);
-            group
-                .bytes
-                .resize(group.bytes.len() + (filled - end) as usize, 0);
+        let length = group.bytes.len();
+        let end = self.at.max(FIRST_GROUP_AT) + length as u64;
+        if end <= self.filled {
+            return self.write(site, group, synced);
         }
-        if self.at > 0 {
-            self.file.pwrite(&group.bytes, self.at)?;
-        } else {
-            let header = LogHeader {
-                epoch: site.horizon.epoch,
-                number: self.number,
-                first: group.first,
-                synced,
-                file_bytes: site.file_bytes,
-            };
-            let mut bytes = Vec::with_capacity(BLOCK_BYTES + group.bytes.len());
-            bytes.extend_from_slice(&header.encode(&site.identity));
-            bytes.extend_from_slice(&group.bytes);
-            self.file.pwrite(&bytes, 0)?;
+        let filled = end.next_multiple_of(GROW_BYTES).min(site.file_bytes);
+        group.bytes.resize(length + (filled - end) as usize, 0);
+        match self.write(site, group, synced) {
+            Ok(()) => self.filled = filled,
+            Err(error) if is_disk_full(&error) => {
+                group.bytes.truncate(length);
+                self.write(site, group, synced)?;
+                self.filled = end;
+            }
+            Err(error) => return Err(error),
         }
-        self.filled = filled;
         Ok(())
+    }
+
+    /// Writes what `group` holds, with the file's header before it if it is the file's first.
+    fn write(&self, site: &LogSite, group: &OpenGroup, synced: Lsn) -> io::Result<()> {
+        if self.at > 0 {
+            return self.file.pwrite(&group.bytes, self.at);
+        }
+        let header = LogHeader {
+            epoch: site.horizon.epoch,
+            number: self.number,
+            first: group.first,
+            synced,
+            file_bytes: site.file_bytes,
+        };
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES + group.bytes.len());
+        bytes.extend_from_slice(&header.encode(&site.identity));
+        bytes.extend_from_slice(&group.bytes);
+        self.file.pwrite(&bytes, 0)
     }
 }
 

@@ -33,15 +33,26 @@ pub type Entries = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// What a scan calls for every entry.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
 
+/// How far a catalogue holds the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Every record up to this one is in it.
+    pub complete: Lsn,
+    /// Some entries may be as of a record up to this one, because a checkpoint was cut short: the
+    /// catalogue is of use only with a log that reaches so far.
+    pub touched: Lsn,
+}
+
 /// An open catalogue. Its steps are separate because their order is what a power loss tests:
 /// `apply`, then `flush`, then `sync`, and only then may the log be recycled.
 pub trait Catalogue: Send {
-    /// The record up to which the catalogue holds the map; `None` if it was never written.
-    fn mark(&self) -> Option<Lsn>;
+    /// How far the catalogue holds the map; `None` if it was never written.
+    fn mark(&self) -> Option<Mark>;
     /// Visits every entry, in no order, and checks that they are all there.
     fn scan(&self, visit: Visit<'_>) -> Result<(), CatalogueError>;
-    /// Writes the entries and the mark, all or nothing.
-    fn apply(&mut self, entries: &Entries, mark: Lsn) -> Result<(), CatalogueError>;
+    /// Writes the entries, which are what changed up to record `upto`. If that is cut short, the
+    /// mark says so.
+    fn apply(&mut self, entries: &Entries, upto: Lsn) -> Result<(), CatalogueError>;
     /// Hands everything to the operating system.
     fn flush(&mut self) -> Result<(), CatalogueError>;
     /// Makes what was handed over durable.

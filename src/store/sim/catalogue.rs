@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::random::Random;
 use super::{Event, SimDisk};
 use crate::store::Lsn;
-use crate::store::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Visit};
+use crate::store::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 use crate::store::layout::Identity;
 
 /// A step of a checkpoint.
@@ -25,8 +25,19 @@ pub enum Step {
 
 #[derive(Debug, Clone, Default)]
 struct Contents {
-    mark: Option<Lsn>,
+    mark: Option<Mark>,
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Contents {
+    fn apply(&mut self, entries: &Entries) {
+        for (key, value) in entries {
+            match value {
+                Some(value) => self.entries.insert(key.clone(), value.clone()),
+                None => self.entries.remove(key),
+            };
+        }
+    }
 }
 
 #[derive(Default)]
@@ -74,6 +85,17 @@ impl SimCatalogue {
         self.model.lock().damaged = true;
     }
 
+    /// It holds these entries, and not yet all up to record `upto`: a checkpoint was cut short.
+    pub fn touch(&self, entries: &Entries, upto: Lsn) {
+        let mut model = self.model.lock();
+        model.now.apply(entries);
+        let complete = model.now.mark.map_or(Lsn(0), |mark| mark.complete);
+        model.now.mark = Some(Mark {
+            complete,
+            touched: upto,
+        });
+    }
+
     /// The next step of this kind fails.
     pub fn fail_next(&self, step: Step) {
         self.model.lock().fail_next = Some(step);
@@ -89,12 +111,19 @@ impl SimCatalogue {
 
     /// The record up to which it holds the map.
     pub fn mark(&self) -> Option<Lsn> {
-        self.model.lock().now.mark
+        self.model.lock().now.mark.map(|mark| mark.complete)
     }
 
     /// How often it was set aside.
     pub fn times_set_aside(&self) -> u32 {
         self.model.lock().set_aside
+    }
+
+    /// What there is now may be what a power loss leaves.
+    fn keep(&self) {
+        let mut model = self.model.lock();
+        let now = model.now.clone();
+        model.survivors.push(now);
     }
 
     fn step(&self, step: Step) -> Result<(), CatalogueError> {
@@ -140,8 +169,8 @@ impl CatalogueSource for SimCatalogue {
 }
 
 impl Catalogue for SimCatalogue {
-    fn mark(&self) -> Option<Lsn> {
-        SimCatalogue::mark(self)
+    fn mark(&self) -> Option<Mark> {
+        self.model.lock().now.mark
     }
 
     fn scan(&self, visit: Visit<'_>) -> Result<(), CatalogueError> {
@@ -152,18 +181,18 @@ impl Catalogue for SimCatalogue {
         Ok(())
     }
 
-    fn apply(&mut self, entries: &Entries, mark: Lsn) -> Result<(), CatalogueError> {
+    fn apply(&mut self, entries: &Entries, upto: Lsn) -> Result<(), CatalogueError> {
         self.step(Step::Apply)?;
-        let mut model = self.model.lock();
         for (key, value) in entries {
-            match value {
-                Some(value) => model.now.entries.insert(key.clone(), value.clone()),
-                None => model.now.entries.remove(key),
-            };
+            // A batch of its own for every entry: what is left may be cut anywhere.
+            self.touch(&[(key.clone(), value.clone())].into(), upto);
+            self.keep();
         }
-        model.now.mark = Some(mark);
-        let now = model.now.clone();
-        model.survivors.push(now);
+        self.model.lock().now.mark = Some(Mark {
+            complete: upto,
+            touched: upto,
+        });
+        self.keep();
         Ok(())
     }
 

@@ -89,6 +89,22 @@ fn a_full_disk_is_left_for_a_file_that_is_filled_already() {
 }
 
 #[test]
+fn a_group_that_fits_is_written_although_the_file_cannot_grow_in_full() {
+    let mut site = Site::new();
+    site.options.log_file_bytes = 8 * FILE_BYTES;
+    site.options.pending_max_bytes = 8 * FILE_BYTES as usize;
+    let (mut driven, _) = site.open();
+    // The header and three groups of a block each.
+    site.disk.set_free(Some(4 * 4096));
+    for key in ["a", "b", "c"] {
+        driven.write(key, key);
+    }
+    assert_eq!(site.disk.contents(&log_file(1)).len(), 4 * 4096);
+    site.disk.kill();
+    assert_holds(&site.open().1, &[("a", "a"), ("b", "b"), ("c", "c")]);
+}
+
+#[test]
 fn a_torn_group_left_behind_on_a_full_disk_is_no_damage() {
     let mut site = Site::new();
     site.options.log_file_bytes = 8 * FILE_BYTES;

@@ -509,3 +509,82 @@ fn many_short_runs_do_not_pile_up_files() {
     }
     assert!(site.log_files().len() <= 8, "{:?}", site.log_files());
 }
+
+#[test]
+fn names_that_a_killed_start_left_unsynced_are_durable_after_the_next_start() {
+    for killed_after in 0..20 {
+        for seed in 0..8 {
+            let site = Site::new();
+            site.disk.crash_after(killed_after);
+            drop(site.try_open());
+            site.disk.kill();
+            let (mut driven, _) = site.open();
+            driven.write("a", "1");
+            drop(driven);
+            site.power_loss(seed);
+            assert_holds(&site.open().1, &[("a", "1")]);
+        }
+    }
+}
+
+#[test]
+fn without_syncs_a_record_of_an_abandoned_run_does_not_come_back() {
+    let mut site = Site::new();
+    site.options.durability = Durability::Os;
+    let (mut driven, _) = site.open();
+    for key in ["a", "b", "abandoned"] {
+        driven.write(key, "1");
+    }
+    site.disk.kill();
+    // As after a power loss that kept the third group and not the second.
+    site.disk
+        .flip(&log_file(1), group_offsets(&site, 1)[1] + 20, 1);
+    let (mut driven, recovered) = site.open();
+    assert_holds(&recovered, &[("a", "1")]);
+    driven.write("c", "1");
+    driven.checkpoint();
+    drop(driven);
+    // And after one that kept nothing of the second run's log.
+    site.disk.truncate(&log_file(2), 0);
+    assert_holds(&site.open().1, &[("a", "1"), ("c", "1")]);
+}
+
+#[test]
+fn a_checkpoint_cut_short_is_made_whole_by_the_log() {
+    let site = Site::new();
+    let (mut driven, _) = site.open();
+    driven.write("a", "1");
+    driven.checkpoint();
+    for key in ["a", "b", "c"] {
+        driven.write(key, "2");
+    }
+    site.catalogue.fail_next(sim::Step::Flush);
+    assert!(driven.parts.upkeep.round(true).is_err());
+    drop(driven);
+    for seed in 0..20 {
+        site.power_loss(seed);
+        let (driven, recovered) = site.open();
+        assert_holds(&recovered, &[("a", "2"), ("b", "2"), ("c", "2")]);
+        assert_eq!(recovered.report.catalogue_set_aside, None);
+        drop(driven);
+    }
+}
+
+#[test]
+fn a_checkpoint_cut_short_is_of_no_use_when_the_log_ends_before_it() {
+    let mut site = Site::new();
+    site.options.durability = Durability::Os;
+    let (mut driven, _) = site.open();
+    driven.write("a", "1");
+    driven.snapshot();
+    driven.write("b", "2");
+    driven.write("c", "3");
+    let entries = [(b"c".to_vec(), Some(b"3".to_vec()))].into();
+    site.catalogue.touch(&entries, Lsn(3));
+    drop(driven);
+    let second = group_offsets(&site, 1)[1];
+    site.disk.truncate(&log_file(1), second as usize);
+    let (_driven, recovered) = site.open();
+    assert_holds(&recovered, &[("a", "1")]);
+    assert!(recovered.report.catalogue_set_aside.is_some());
+}

@@ -69,7 +69,13 @@ fn entries_and_mark_are_there_after_opening_again() {
     );
     drop(catalogue);
     let catalogue = open(dir.path());
-    assert_eq!(catalogue.mark(), Some(Lsn(9)));
+    assert_eq!(
+        catalogue.mark(),
+        Some(Mark {
+            complete: Lsn(9),
+            touched: Lsn(9)
+        })
+    );
     let expected = BTreeMap::from([(b"b".to_vec(), Vec::new()), (b"c".to_vec(), b"3".to_vec())]);
     assert_eq!(contents(&*catalogue).unwrap(), expected);
 }
@@ -261,4 +267,66 @@ fn sync_reaches_sleds_db_file_and_its_directory() {
     catalogue.sync().unwrap();
     let path = dir.path().join("catalogue");
     assert_eq!(*synced.lock(), [path.join("db"), path]);
+}
+
+#[test]
+fn a_checkpoint_of_many_entries_is_cut_into_batches_and_whole_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalogue = open(dir.path());
+    let many: Entries = (0..3 * BATCH_ENTRIES as u32)
+        .map(|number| (number.to_be_bytes().to_vec(), Some(vec![1; 20])))
+        .collect();
+    checkpoint(&mut *catalogue, &many, 7);
+    let large: Entries = (0..4_u8)
+        .map(|number| (vec![number], Some(vec![2; BATCH_BYTES])))
+        .collect();
+    checkpoint(&mut *catalogue, &large, 8);
+    drop(catalogue);
+    let catalogue = open(dir.path());
+    assert_eq!(
+        catalogue.mark(),
+        Some(Mark {
+            complete: Lsn(8),
+            touched: Lsn(8)
+        })
+    );
+    assert_eq!(
+        contents(&*catalogue).unwrap().len(),
+        many.len() + large.len()
+    );
+}
+
+#[test]
+fn a_checkpoint_cut_short_between_batches_adds_up_and_says_how_far_it_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalogue = open_sled(dir.path());
+    let first = entries([(b"a", Some(b"1"))]);
+    catalogue.apply(&first, Lsn(3)).unwrap();
+    let second = entries([(b"b", Some(b"2"))]);
+    let batch: Vec<_> = second.iter().collect();
+    catalogue
+        .apply_batch(
+            &batch,
+            Mark {
+                complete: Lsn(3),
+                touched: Lsn(9),
+            },
+        )
+        .unwrap();
+    drop(catalogue);
+    let catalogue = open(dir.path());
+    assert_eq!(
+        catalogue.mark(),
+        Some(Mark {
+            complete: Lsn(3),
+            touched: Lsn(9)
+        })
+    );
+    assert_eq!(contents(&*catalogue).unwrap().len(), 2);
+}
+
+fn open_sled(dir: &Path) -> SledCatalogue {
+    source(dir)
+        .open_catalogue(&IDENTITY)
+        .expect("the catalogue opens")
 }
