@@ -215,7 +215,8 @@ impl Consumers {
     /// be pushed.
     pub(super) fn flush(&mut self, effects: &mut Effects) -> Vec<Unsent> {
         let mut unsent = Vec::new();
-        while let Some(key) = self.staged.pop() {
+        // In the order in which they were first chosen: the client sees it in its delivery tags.
+        for key in std::mem::take(&mut self.staged) {
             let consumer = self.seats[key.0 as usize].as_mut();
             if let Some(records) = consumer.and_then(|consumer| consumer.flush(effects)) {
                 unsent.push(Unsent { key, records });

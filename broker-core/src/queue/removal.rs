@@ -34,10 +34,10 @@ impl Queue {
         reason: Deletion,
         effects: &mut Effects,
     ) {
-        let refusal = if if_unused && !self.consumers.is_empty() {
-            Some("in use")
-        } else if if_empty && !self.ready.is_empty() {
+        let refusal = if if_empty && !self.ready.is_empty() {
             Some("not empty")
+        } else if if_unused && !self.consumers.is_empty() {
+            Some("in use")
         } else {
             None
         };

@@ -154,3 +154,29 @@ fn shared_bodies_are_charged_and_let_go() {
     assert!(memory(&bed) < empty + 4096);
     assert!(body.is_unique(), "nobody holds the body any more");
 }
+
+#[test]
+fn filling_and_draining_again_and_again_does_not_add_up() {
+    let bed = Bed::new(Settings::default());
+    let client = Client::new();
+    client.consume_as(
+        &bed,
+        ConsumerSpec {
+            prefetch: 1,
+            ..client.spec(1)
+        },
+    );
+    let before = memory(&bed);
+    for _ in 0..50 {
+        publish_many(&bed, 1000);
+        bed.submit(Command::Purge { reply: None });
+        let taken = ordinals(&client.deliveries());
+        bed.submit(Command::Ack { ordinals: taken });
+    }
+    bed.assert_counts(0, 0);
+    assert!(
+        memory(&bed) < before + 2048,
+        "{} after, {before} before",
+        memory(&bed)
+    );
+}
