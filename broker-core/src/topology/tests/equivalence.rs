@@ -148,75 +148,67 @@ fn the_first_argument_in_rabbitmqs_order_is_named() {
     assert_eq!(topology.check_equivalent(&queue("q"), &wanted), Ok(()));
 }
 
-#[test]
-fn arguments_are_compared_by_value() {
+/// What is different between two queues with these values of x-message-ttl.
+#[track_caller]
+fn difference_of_ttl(existing: Option<FieldValue>, wanted: Option<FieldValue>) -> String {
     let topology = Topology::new("v".into());
-    let ttl = |value: Option<FieldValue>| {
-        let entries: Vec<_> = value
-            .map(|value| ("x-message-ttl", value))
-            .into_iter()
-            .collect();
+    let with = |ttl: Option<FieldValue>| {
+        let entries: Vec<_> = ttl.map(|ttl| ("x-message-ttl", ttl)).into_iter().collect();
         QueueSpec {
             arguments: table(&entries),
             ..queue("q")
         }
     };
-    let ttl_1 = || Some(FieldValue::I32(1));
-    for (existing, wanted, expected) in [
-        (ttl_1(), Some(FieldValue::I64(1)), "equal"),
-        (ttl_1(), Some(FieldValue::U8(1)), "equal"),
-        (
-            Some("a".into()),
-            Some(FieldValue::Bytes(b"a".to_vec())),
-            "equal",
-        ),
-        (
-            ttl_1(),
-            Some(FieldValue::I64(1 << 40)),
-            "received '1099511627776' but current is '1'",
-        ),
-        (ttl_1(), Some("1".into()), "received '1' but current is '1'"),
-        (
-            ttl_1(),
-            Some(true.into()),
-            "received 'true' but current is '1'",
-        ),
-        (
-            ttl_1(),
-            Some(FieldValue::Void),
-            "received none but current is '1'",
-        ),
-        (
-            ttl_1(),
-            None,
-            "received none but current is the value '1' of type 'signedint'",
-        ),
-        (
-            None,
-            Some(FieldValue::LongLong(1)),
-            "received the value '1' of type 'long' but current is none",
-        ),
-        (
-            None,
-            Some("a\"b".into()),
-            "received the value 'a\"b' of type 'longstr' but current is none",
-        ),
-        (
-            ttl_1(),
-            Some(vec![1.into(), "a".into()].into()),
-            "received '[{signedint,1},{longstr,<<\"a\">>}]' but current is '1'",
-        ),
-        (
-            ttl_1(),
-            Some(table(&[("a", 1.into())]).into()),
-            "received '[{<<\"a\">>,signedint,1}]' but current is '1'",
-        ),
+    difference(topology.check_equivalent(&with(existing), &with(wanted)))
+}
+
+#[test]
+fn arguments_are_compared_by_value() {
+    let equal = [
+        (FieldValue::I32(1), FieldValue::I64(1)),
+        (FieldValue::I32(1), FieldValue::U8(1)),
+        ("a".into(), FieldValue::Bytes(b"a".to_vec())),
+    ];
+    for (existing, wanted) in equal {
+        assert_eq!(difference_of_ttl(Some(existing), Some(wanted)), "equal");
+    }
+}
+
+#[test]
+fn values_that_differ_are_shown() {
+    let list: FieldValue = vec![1.into(), "a".into()].into();
+    let nested: FieldValue = table(&[("a", 1.into())]).into();
+    for (wanted, received) in [
+        (FieldValue::I64(1 << 40), "'1099511627776'"),
+        ("1".into(), "'1'"),
+        (true.into(), "'true'"),
+        (FieldValue::Void, "none"),
+        (list, "'[{signedint,1},{longstr,<<\"a\">>}]'"),
+        (nested, "'[{<<\"a\">>,signedint,1}]'"),
     ] {
-        let found = difference(topology.check_equivalent(&ttl(existing), &ttl(wanted)));
-        let found = found
-            .strip_prefix("'x-message-ttl' for queue 'q': ")
-            .unwrap_or(&found);
-        assert_eq!(found, expected);
+        assert_eq!(
+            difference_of_ttl(Some(1.into()), Some(wanted)),
+            format!("'x-message-ttl' for queue 'q': received {received} but current is '1'")
+        );
+    }
+}
+
+#[test]
+fn a_value_beside_none_is_shown_with_its_type() {
+    for (value, shown) in [
+        (FieldValue::I32(1), "the value '1' of type 'signedint'"),
+        (FieldValue::LongLong(1), "the value '1' of type 'long'"),
+        ("a\"b".into(), "the value 'a\"b' of type 'longstr'"),
+    ] {
+        let argument = "'x-message-ttl' for queue 'q'";
+        assert_eq!(
+            difference_of_ttl(None, Some(value.clone())),
+            format!("{argument}: received {shown} but current is none")
+        );
+        assert_eq!(
+            difference_of_ttl(Some(value), None),
+            format!("{argument}: received none but current is {shown}")
+        );
     }
 }
 
