@@ -7,14 +7,14 @@ use broker_core::time::Timestamp;
 /// Milliseconds since the epoch that never run backwards: the wall clock at start, and from then
 /// on the monotonic one.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     started: Instant,
     epoch_ms: u64,
 }
 
 impl Clock {
     /// A clock anchored to this moment.
-    pub fn start() -> Clock {
+    pub(crate) fn start() -> Clock {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -26,17 +26,17 @@ impl Clock {
 
     /// The time now.
     #[inline]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.epoch_ms + self.started.elapsed().as_millis() as u64)
     }
 
     /// Milliseconds since the clock was started.
-    pub fn uptime_ms(&self) -> u64 {
+    pub(crate) fn uptime_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
 
     /// The moment at which [`Self::now`] will have reached `at`.
-    pub fn instant(&self, at: Timestamp) -> Instant {
+    pub(crate) fn instant(&self, at: Timestamp) -> Instant {
         let ms = at.0.saturating_sub(self.epoch_ms);
         // A deadline beyond what an Instant can hold never comes.
         self.started

@@ -15,12 +15,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_PERCENT: u64 = 60;
 
 /// The watermark to use: as configured, or a share of the memory this process may have.
-pub fn watermark(configured: Option<u64>) -> Option<u64> {
+pub(crate) fn watermark(configured: Option<u64>) -> Option<u64> {
     configured.or_else(|| available().map(|bytes| bytes / 100 * DEFAULT_PERCENT))
 }
 
 /// Bytes of memory the process holds now.
-pub fn resident() -> Option<u64> {
+pub(crate) fn resident() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -39,7 +39,7 @@ fn available() -> Option<u64> {
 }
 
 /// Raises and clears the alarm, for ever.
-pub async fn watch(broker: Arc<Broker>, watermark: u64) {
+pub(crate) async fn watch(broker: Arc<Broker>, watermark: u64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;

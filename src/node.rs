@@ -21,13 +21,13 @@ use crate::timer::Timer;
 
 /// Connections that wait for the log, by the LSN they wait for.
 #[derive(Debug, Default)]
-pub struct LogWaiters {
+pub(crate) struct LogWaiters {
     waiting: Mutex<BTreeMap<u64, Vec<Weak<Inbox>>>>,
 }
 
 impl LogWaiters {
     /// The log is durable up to `lsn`: wakes whoever waited for it.
-    pub fn durable(&self, lsn: u64) {
+    pub(crate) fn durable(&self, lsn: u64) {
         let ready = {
             let mut waiting = self.waiting.lock();
             let later = waiting.split_off(&(lsn + 1));
@@ -51,7 +51,7 @@ impl LogWaiters {
 }
 
 /// The process, as the core sees it.
-pub struct Node {
+pub(crate) struct Node {
     store: Store,
     waiters: Arc<LogWaiters>,
     timer: Arc<Timer>,
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Node {
 
 impl Node {
     /// The parts that were started before.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         waiters: Arc<LogWaiters>,
         timer: Arc<Timer>,
@@ -86,7 +86,7 @@ impl Node {
     }
 
     /// Moves the dead letters that turns of connections left, for ever.
-    pub async fn move_dead_letters(self: Arc<Node>) {
+    pub(crate) async fn move_dead_letters(self: Arc<Node>) {
         loop {
             let vhosts = std::mem::take(&mut *self.letters.lock());
             if vhosts.is_empty() {

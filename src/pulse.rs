@@ -11,7 +11,7 @@ use broker_core::time::Timestamp;
 
 /// The life signs of one connection.
 #[derive(Debug)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     inbox: Arc<Inbox>,
     /// Heartbeat interval in milliseconds; 0 for none.
     interval_ms: AtomicU64,
@@ -25,7 +25,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// Life signs of a connection that must be open at `deadline`.
-    pub fn new(inbox: Arc<Inbox>, now: Timestamp, deadline: Timestamp) -> Arc<Pulse> {
+    pub(crate) fn new(inbox: Arc<Inbox>, now: Timestamp, deadline: Timestamp) -> Arc<Pulse> {
         Arc::new(Pulse {
             inbox,
             interval_ms: AtomicU64::new(0),
@@ -39,18 +39,18 @@ impl Pulse {
 
     /// Something came from the peer.
     #[inline]
-    pub fn heard(&self, now: Timestamp) {
+    pub(crate) fn heard(&self, now: Timestamp) {
         self.heard.store(now.0, Ordering::Relaxed);
     }
 
     /// Something was sent to it.
     #[inline]
-    pub fn said(&self, now: Timestamp) {
+    pub(crate) fn said(&self, now: Timestamp) {
         self.said.store(now.0, Ordering::Relaxed);
     }
 
     /// The connection is open: no deadline any more, heartbeats from now on. Gives when to look.
-    pub fn open(&self, heartbeat_s: u16, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn open(&self, heartbeat_s: u16, now: Timestamp) -> Option<Timestamp> {
         self.deadline.store(0, Ordering::Relaxed);
         let interval = u64::from(heartbeat_s) * 1000;
         self.interval_ms.store(interval, Ordering::Relaxed);
@@ -58,13 +58,13 @@ impl Pulse {
     }
 
     /// The connection has until `deadline` to end; no more heartbeats.
-    pub fn close_by(&self, deadline: Timestamp) {
+    pub(crate) fn close_by(&self, deadline: Timestamp) {
         self.interval_ms.store(0, Ordering::Relaxed);
         self.deadline.store(deadline.0, Ordering::Relaxed);
     }
 
     /// While the broker does not read, it cannot expect to hear anything.
-    pub fn suspend(&self, suspended: bool, now: Timestamp) {
+    pub(crate) fn suspend(&self, suspended: bool, now: Timestamp) {
         if self.suspended.swap(suspended, Ordering::Relaxed) && !suspended {
             self.heard(now);
         }
@@ -72,13 +72,13 @@ impl Pulse {
 
     /// Whether the connection is to be dropped.
     #[inline]
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
 
     /// Called by the timer: asks for a heartbeat, or ends the connection. Gives when to look
     /// again.
-    pub fn check(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn check(&self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.deadline.load(Ordering::Relaxed);
         let interval = self.interval_ms.load(Ordering::Relaxed);
         let silent_ms = now.since(Timestamp(self.heard.load(Ordering::Relaxed)));

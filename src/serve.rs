@@ -32,7 +32,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the broker does not run (any more).
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// The data directory.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,7 +87,7 @@ pub enum ServeError {
 }
 
 /// Runs the broker until it is told to stop.
-pub fn run(config: Config) -> Result<(), ServeError> {
+pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);

@@ -54,7 +54,7 @@ impl Ord for Entry {
 
 /// The heap of deadlines.
 #[derive(Debug)]
-pub struct Timer {
+pub(crate) struct Timer {
     clock: Clock,
     heap: Mutex<BinaryHeap<Reverse<Entry>>>,
     sooner: Notify,
@@ -62,7 +62,7 @@ pub struct Timer {
 
 impl Timer {
     /// An empty one; [`Self::run`] must be spawned.
-    pub fn new(clock: Clock) -> Arc<Timer> {
+    pub(crate) fn new(clock: Clock) -> Arc<Timer> {
         Arc::new(Timer {
             clock,
             heap: Mutex::default(),
@@ -71,12 +71,12 @@ impl Timer {
     }
 
     /// Ticks the queue at that time.
-    pub fn arm_queue(&self, queue: &Arc<QueueHandle>, at: Timestamp) {
+    pub(crate) fn arm_queue(&self, queue: &Arc<QueueHandle>, at: Timestamp) {
         self.push(at, Target::Queue(Arc::downgrade(queue)));
     }
 
     /// Looks after the connection at that time.
-    pub fn arm_connection(&self, pulse: &Arc<Pulse>, at: Timestamp) {
+    pub(crate) fn arm_connection(&self, pulse: &Arc<Pulse>, at: Timestamp) {
         self.push(at, Target::Connection(Arc::downgrade(pulse)));
     }
 
@@ -91,7 +91,7 @@ impl Timer {
     }
 
     /// Serves deadlines for ever.
-    pub async fn run(self: Arc<Timer>) {
+    pub(crate) async fn run(self: Arc<Timer>) {
         loop {
             let next = self.heap.lock().peek().map(|Reverse(entry)| entry.at);
             let now = self.clock.now();

@@ -1,8 +1,8 @@
 //! Versions that are shown to others.
 
 /// Leveret's own.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The version of RabbitMQ whose behaviour is the default here. Clients look at it to decide what
 /// the broker can do.
-pub const PRODUCT_VERSION: &str = "3.13.7";
+pub(crate) const PRODUCT_VERSION: &str = "3.13.7";

@@ -144,6 +144,14 @@ impl Vhost {
             })
     }
 
+    /// Whether exactly this binding exists.
+    pub fn is_bound(&self, spec: &BindingSpec) -> bool {
+        self.topology
+            .read()
+            .bindings_to(&spec.destination)
+            .any(|other| other == spec)
+    }
+
     /// Removes a binding; one that does not exist is fine.
     pub fn unbind(&self, spec: &BindingSpec) -> Result<Lsn, BrokerError> {
         let mut topology = self.topology.write();
@@ -197,6 +205,12 @@ impl Vhost {
         server_named: bool,
         now: Timestamp,
     ) -> Result<(Arc<QueueHandle>, Lsn), BrokerError> {
+        if spec.name.starts_with(RESERVED_PREFIX) && !server_named {
+            return Err(BrokerError::access_refused(format!(
+                "queue name '{}' contains reserved prefix 'amq.*'",
+                spec.name
+            )));
+        }
         let mut topology = self.topology.write();
         if let Some(entry) = topology.queue(&spec.name) {
             if !entry.handle.is_closed() {
@@ -209,7 +223,7 @@ impl Vhost {
             let removed = topology.remove_queue(&spec.name);
             self.journal_removed(&topology, removed)?;
         }
-        let (handle, lsn) = self.create_queue(&mut topology, spec, user, server_named)?;
+        let (handle, lsn) = self.create_queue(&mut topology, spec, user)?;
         drop(topology);
         handle.submit(now, Command::Touch);
         Ok((handle, lsn))
@@ -220,14 +234,7 @@ impl Vhost {
         topology: &mut Topology,
         spec: QueueSpec,
         user: Option<&User>,
-        server_named: bool,
     ) -> Result<(Arc<QueueHandle>, Lsn), BrokerError> {
-        if spec.name.starts_with(RESERVED_PREFIX) && !server_named {
-            return Err(BrokerError::access_refused(format!(
-                "queue name '{}' contains reserved prefix 'amq.*'",
-                spec.name
-            )));
-        }
         let settings = arguments::queue_settings(&spec, &self.name)?;
         if let (Some(user), Some(target)) = (user, &settings.dead_letter) {
             let check = |right, resource| self.access.check(user, &self.name, right, resource);

@@ -35,7 +35,7 @@ const SILENT_CLOSE_MS: u64 = 3_000;
 
 /// What all connections share.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// The broker.
     pub broker: Arc<Broker>,
     /// The clock.

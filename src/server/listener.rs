@@ -19,19 +19,19 @@ use super::transport::Transport;
 const BACKLOG: i32 = 1024;
 /// Connections that have not logged in; more are dropped at once, so that slow handshakes cannot
 /// fill memory.
-pub const HALF_OPEN_MAX: usize = 4096;
+pub(super) const HALF_OPEN_MAX: usize = 4096;
 /// Pause after an accept that failed for want of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The AMQP listeners of the node.
 #[derive(Debug)]
-pub struct Listeners {
+pub(crate) struct Listeners {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
 }
 
 /// Opens a listening socket; port 0 picks a free one. Must be called inside the runtime.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -45,7 +45,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Listeners {
     /// Opens all listening sockets; the error names the one that failed.
-    pub fn open(binds: &[SocketAddr]) -> Result<Listeners, (SocketAddr, io::Error)> {
+    pub(crate) fn open(binds: &[SocketAddr]) -> Result<Listeners, (SocketAddr, io::Error)> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for &address in binds {
@@ -61,12 +61,12 @@ impl Listeners {
     }
 
     /// The addresses in use.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
     /// Accepts until `stop` changes.
-    pub fn run(self, shared: &Arc<Shared>, stop: &watch::Receiver<bool>) {
+    pub(crate) fn run(self, shared: &Arc<Shared>, stop: &watch::Receiver<bool>) {
         for listener in self.listeners {
             tokio::spawn(accept(listener, Arc::clone(shared), stop.clone()));
         }

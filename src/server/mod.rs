@@ -8,5 +8,5 @@ mod listener;
 mod scratch;
 mod transport;
 
-pub use driver::Shared;
-pub use listener::{Listeners, bind};
+pub(crate) use driver::Shared;
+pub(crate) use listener::{Listeners, bind};

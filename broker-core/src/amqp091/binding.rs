@@ -19,8 +19,8 @@ impl Channel {
         let spec = self.queue_binding(
             (method.queue, method.exchange, method.routing_key),
             &method.arguments,
-            turn,
         )?;
+        check_owner(&spec, turn)?;
         let lsn = turn.session.vhost.bind(spec)?;
         self.reply_unless(method.nowait, turn, lsn, queue::BindOk {})
     }
@@ -33,8 +33,11 @@ impl Channel {
         let spec = self.queue_binding(
             (method.queue, method.exchange, method.routing_key),
             &method.arguments,
-            turn,
         )?;
+        // RabbitMQ: what is not bound may be unbound by anybody.
+        if turn.session.vhost.is_bound(&spec) {
+            check_owner(&spec, turn)?;
+        }
         let lsn = turn.session.vhost.unbind(&spec)?;
         self.reply_at(turn, lsn, queue::UnbindOk {})
     }
@@ -70,17 +73,12 @@ impl Channel {
         &self,
         (queue, exchange, key): (&str, &str, &str),
         arguments: &FieldTable,
-        turn: &Turn<'_>,
     ) -> Result<BindingSpec, BrokerError> {
         let name = self.stripped_queue_name(queue)?;
         let routing_key: Arc<str> = match (queue, key) {
             ("", "") => Arc::clone(&name),
             (_, key) => key.into(),
         };
-        let vhost = &turn.session.vhost;
-        if let Some(queue) = vhost.queue(&name) {
-            vhost.check_owner(&queue, turn.session.id)?;
-        }
         Ok(BindingSpec {
             source: without_line_breaks(exchange).as_ref().into(),
             destination: Destination::Queue(name),
@@ -99,5 +97,17 @@ fn exchange_binding(
         destination: Destination::Exchange(without_line_breaks(destination).as_ref().into()),
         routing_key: key.into(),
         arguments: arguments.clone(),
+    }
+}
+
+/// 405 if the queue is exclusive to another connection.
+fn check_owner(spec: &BindingSpec, turn: &Turn<'_>) -> Result<(), BrokerError> {
+    let vhost = &turn.session.vhost;
+    match &spec.destination {
+        Destination::Queue(name) => match vhost.queue(name) {
+            Some(queue) => vhost.check_owner(&queue, turn.session.id),
+            None => Ok(()),
+        },
+        Destination::Exchange(_) => Ok(()),
     }
 }

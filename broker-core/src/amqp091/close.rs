@@ -57,7 +57,7 @@ pub(super) fn undecodable(error: &DecodeError, payload: &[u8]) -> Failure {
             BrokerError::new(ReplyCode::CommandInvalid, "unimplemented method"),
             *id,
         ),
-        DecodeError::Utf8 => Failure::frame(ReplyCode::FrameError, error.to_string()),
+        DecodeError::Utf8 => Failure::frame(ReplyCode::FrameError, "Malformed UTF-8 in shortstr"),
         _ => {
             let method = match payload {
                 [a, b, c, d, ..] => MethodId {

@@ -233,15 +233,9 @@ impl Connection {
             self.ending = Some(Ending::Now);
             return;
         }
-        // Before login no frame is owed to whoever cannot keep to the small limit.
-        let is_early = matches!(self.state, State::Starting | State::Tuning)
-            && matches!(error, amqp_codec::FrameError::TooLarge { .. });
-        if is_early {
-            self.remark = Some(format!("dropped before login: {error}"));
-            self.ending = Some(Ending::Now);
-        } else {
-            self.fail_connection(bad_frame(input, error), now, io);
-        }
+        self.fail_connection(bad_frame(input, error), now, io);
+        // There is no telling where the next frame begins.
+        self.ending = Some(Ending::Now);
         self.state = State::Closed;
     }
 
@@ -449,7 +443,8 @@ impl Connection {
         let Some(session) = &self.session else {
             return Ok(());
         };
-        if self.channels.contains_key(&number) {
+        let is_taken = |channel: &Box<Channel>| !(channel.is_closed && channel.gate.is_open());
+        if self.channels.get(&number).is_some_and(is_taken) {
             let error = BrokerError::new(ReplyCode::ChannelError, "second 'channel.open' seen");
             return Err(Failure::method(error, channel_methods::Open::ID));
         }
@@ -495,6 +490,8 @@ impl Connection {
             session: &session,
         };
         turn.barrier();
+        // When both sides close at once, the client's close-ok is still to come.
+        let crosses = channel.is_closing && !channel.is_closed;
         if !channel.is_closing {
             let departed = channel.end(&mut turn);
             self.departed.extend(departed);
@@ -505,7 +502,9 @@ impl Connection {
             .map_err(|error| Failure::method(error, channel_methods::Close::ID))?;
         channel.is_closing = true;
         channel.is_closed = true;
-        if channel.gate.is_open() {
+        if crosses {
+            channel.is_closed = true;
+        } else if channel.gate.is_open() {
             self.channels.remove(&number);
         } else if !self.gated.contains(&number) {
             self.gated.push(number);

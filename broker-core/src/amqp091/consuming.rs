@@ -68,7 +68,8 @@ impl Channel {
         let name = self.queue_name(method.queue)?;
         let queue = turn.session.vhost.queue_for(&name, turn.session.id)?;
         self.check_consumer_max(turn)?;
-        let wanted = arguments::consumer(&method.arguments)?;
+        let wanted = arguments::consumer(&method.arguments)
+            .map_err(|invalid| invalid.for_queue(&name, turn.session.vhost.name()))?;
         let source = self.source_for(&queue);
         if let Some(entry) = self.source(source) {
             entry.uses += 1;

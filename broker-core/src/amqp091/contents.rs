@@ -109,7 +109,7 @@ fn check_size(body_size: u64, max: u32) -> Result<(), BrokerError> {
     if body_size > BODY_SIZE_MAX {
         return Err(BrokerError::new(
             ReplyCode::FrameError,
-            format!("content body size {body_size} exceeds maximum allowed size"),
+            format!("content body size {body_size} exceeds maximum allowed size {BODY_SIZE_MAX}"),
         ));
     }
     if body_size > u64::from(max) {

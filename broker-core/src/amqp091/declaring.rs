@@ -29,9 +29,14 @@ impl Channel {
             Lsn::NONE
         } else {
             let Some(kind) = ExchangeKind::parse(method.kind) else {
+                let what = if method.kind.is_empty() {
+                    "invalid"
+                } else {
+                    "unknown"
+                };
                 return Err(BrokerError::new(
                     ReplyCode::CommandInvalid,
-                    format!("unknown exchange type '{}'", method.kind),
+                    format!("{what} exchange type '{}'", method.kind),
                 ));
             };
             vhost.declare_exchange(ExchangeSpec {
@@ -116,6 +121,8 @@ impl Channel {
     ) -> Result<(), BrokerError> {
         let name: Arc<str> = without_line_breaks(method.queue).as_ref().into();
         let queue = turn.session.vhost.queue_for(&name, turn.session.id)?;
+        // Looking counts as use for x-expires, as in RabbitMQ.
+        queue.submit(turn.now, Command::Touch);
         let counts = queue.counts();
         self.last_queue = Some(Arc::clone(&name));
         let answer = queue::DeclareOk {

@@ -74,21 +74,6 @@ impl InvalidArgument {
     }
 }
 
-/// Without the queue's name, for callers that have none.
-impl From<InvalidArgument> for BrokerError {
-    fn from(invalid: InvalidArgument) -> BrokerError {
-        BrokerError::precondition(match invalid.fault {
-            Fault::Value(fault) => format!("invalid arg '{}': {fault}", invalid.name),
-            Fault::OtherQueueType => {
-                format!(
-                    "invalid arg '{}' of queue type rabbit_classic_queue",
-                    invalid.name
-                )
-            }
-        })
-    }
-}
-
 /// An integer of any width.
 fn integer(name: &'static str, value: &FieldValue) -> Result<i64, InvalidArgument> {
     value.as_i64().ok_or_else(|| {

@@ -5,17 +5,16 @@ use std::fmt;
 use amqp_codec::{FieldTable, FieldValue};
 
 /// Appends bytes that two values share exactly when they are equal after decoding: the width of
-/// an integer or float does not count, nor whether bytes came as text. Inside tables and arrays,
+/// a number does not count, nor whether it is an integer or a float, nor whether bytes came as text. Inside tables and arrays,
 /// where RabbitMQ keeps the types, it does.
 pub(crate) fn put_canonical(value: &FieldValue, out: &mut Vec<u8>) {
     if let Some(integer) = value.as_i64() {
-        out.push(b'n');
-        out.extend_from_slice(&integer.to_be_bytes());
+        put_integer(integer, out);
         return;
     }
     match value {
-        FieldValue::F32(float) => put_float(f64::from(*float), out),
-        FieldValue::F64(float) => put_float(*float, out),
+        FieldValue::F32(float) => put_number(f64::from(*float), out),
+        FieldValue::F64(float) => put_number(*float, out),
         FieldValue::LongString(bytes) | FieldValue::Bytes(bytes) => {
             out.push(b'S');
             out.extend_from_slice(bytes);
@@ -30,6 +29,21 @@ pub(crate) fn equal(a: &FieldValue, b: &FieldValue) -> bool {
     put_canonical(a, &mut left);
     put_canonical(b, &mut right);
     left == right
+}
+
+fn put_integer(integer: i64, out: &mut Vec<u8>) {
+    out.push(b'n');
+    out.extend_from_slice(&integer.to_be_bytes());
+}
+
+/// A float with an integer's value equals the integer.
+fn put_number(float: f64, out: &mut Vec<u8>) {
+    let integer = float as i64;
+    if integer as f64 == float && integer.abs() < 1 << 53 {
+        put_integer(integer, out);
+    } else {
+        put_float(float, out);
+    }
 }
 
 fn put_float(float: f64, out: &mut Vec<u8>) {

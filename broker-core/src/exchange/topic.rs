@@ -104,7 +104,7 @@ impl Topic {
         let mut state = State::default();
         let mut steps = 0;
         self.enter(ROOT, &mut state);
-        for word in key.split('.') {
+        for word in words(key) {
             let word = self.words.get(word).map(|word| word.number);
             let plain = std::mem::take(&mut state.plain);
             // Hash nodes that this word enters are left by the next one.
@@ -240,12 +240,17 @@ struct State {
     seen: Seen<u32>,
 }
 
+/// The words of a key or pattern. An empty one has no word, as in RabbitMQ: `*` does not match it.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split('.').filter(|_| !text.is_empty())
+}
+
 /// The parts of a pattern. A run of wildcards that has a hash is written stars first, then one
 /// hash: `#.*.#` and `*.#` match the same keys and share their nodes, and no two hash nodes
 /// follow each other.
 fn parts(pattern: &str) -> Vec<Part<'_>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
-    for word in pattern.split('.') {
+    for word in words(pattern) {
         match (word, parts.last()) {
             ("#", Some(Part::Hash)) => {}
             ("#", _) => parts.push(Part::Hash),

@@ -38,7 +38,11 @@ fn matches(pattern: &[&str], key: &[&str]) -> bool {
 }
 
 fn words(text: &str) -> Vec<&str> {
-    text.split('.').collect()
+    if text.is_empty() {
+        Vec::new()
+    } else {
+        text.split('.').collect()
+    }
 }
 
 #[test]
