@@ -4,9 +4,12 @@ use std::fmt;
 
 use amqp_codec::{FieldTable, FieldValue};
 
+/// Floats up to here hold every integer exactly.
+const EXACT_FLOATS_MAX: f64 = (1u64 << 53) as f64;
+
 /// Appends bytes that two values share exactly when they are equal after decoding: the width of
-/// a number does not count, nor whether it is an integer or a float, nor whether bytes came as text. Inside tables and arrays,
-/// where RabbitMQ keeps the types, it does.
+/// a number does not count, nor whether it is an integer or a float, nor whether bytes came as
+/// text. Inside tables and arrays, where RabbitMQ keeps the types, all of that does.
 pub(crate) fn put_canonical(value: &FieldValue, out: &mut Vec<u8>) {
     if let Some(integer) = value.as_i64() {
         put_integer(integer, out);
@@ -23,12 +26,13 @@ pub(crate) fn put_canonical(value: &FieldValue, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether two values are equal after decoding.
+/// Whether two values are the same argument: as [`put_canonical`] has it, but an integer is no
+/// float.
 pub(crate) fn equal(a: &FieldValue, b: &FieldValue) -> bool {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     put_canonical(a, &mut left);
     put_canonical(b, &mut right);
-    left == right
+    left == right && a.as_i64().is_some() == b.as_i64().is_some()
 }
 
 fn put_integer(integer: i64, out: &mut Vec<u8>) {
@@ -38,9 +42,8 @@ fn put_integer(integer: i64, out: &mut Vec<u8>) {
 
 /// A float with an integer's value equals the integer.
 fn put_number(float: f64, out: &mut Vec<u8>) {
-    let integer = float as i64;
-    if integer as f64 == float && integer.abs() < 1 << 53 {
-        put_integer(integer, out);
+    if float.trunc() == float && float.abs() < EXACT_FLOATS_MAX {
+        put_integer(float as i64, out);
     } else {
         put_float(float, out);
     }

@@ -372,9 +372,5 @@ fn bad_arguments_of_a_consumer_are_refused() {
                 "PRECONDITION_FAILED - invalid arg '{name}' for queue 'q' in vhost 'v'{expected}"
             )
         );
-        assert_eq!(
-            BrokerError::from(invalid).to_string(),
-            format!("PRECONDITION_FAILED - invalid arg '{name}'{expected}")
-        );
     }
 }

@@ -46,5 +46,31 @@ fn equality_does_not_look_at_widths() {
     assert!(equal(&"a".into(), &FieldValue::Bytes(b"a".to_vec())));
     assert!(!equal(&5.into(), &"5".into()));
     assert!(!equal(&1.into(), &FieldValue::Bool(true)));
+    assert!(!equal(&1.into(), &1.0.into()));
     assert!(!equal(&FieldValue::Void, &0.into()));
+}
+
+#[test]
+fn numbers_that_floats_cannot_tell_apart_stay_different() {
+    let canonical = |value: FieldValue| {
+        let mut bytes = Vec::new();
+        put_canonical(&value, &mut bytes);
+        bytes
+    };
+    assert_eq!(
+        canonical(FieldValue::I64(-7)),
+        canonical(FieldValue::F32(-7.0))
+    );
+    for integer in [i64::MIN, i64::MAX, 1 << 53] {
+        let float = canonical(FieldValue::F64(integer as f64));
+        assert_ne!(canonical(FieldValue::I64(integer)), float, "{integer}");
+    }
+    for float in [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MIN_POSITIVE,
+    ] {
+        assert_ne!(canonical(0.into()), canonical(float.into()), "{float}");
+    }
 }

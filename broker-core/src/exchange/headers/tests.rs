@@ -67,14 +67,14 @@ fn matches(arguments: &FieldTable, message: Option<&FieldTable>) -> bool {
 }
 
 fn same(a: &FieldValue, b: &FieldValue) -> bool {
-    let float = |value: &FieldValue| match value {
+    let number = |value: &FieldValue| match value {
         FieldValue::F32(float) => Some(f64::from(*float)),
         FieldValue::F64(float) => Some(*float),
-        _ => None,
+        // The values in use are small.
+        other => other.as_i64().map(|integer| integer as f64),
     };
-    match (a.as_i64(), b.as_i64(), float(a), float(b)) {
-        (Some(a), Some(b), ..) => a == b,
-        (_, _, Some(a), Some(b)) => a == b,
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
         _ => a == b,
     }
 }
@@ -151,6 +151,7 @@ fn values_are_equal_after_decoding() {
         (FieldValue::I32(1), FieldValue::I8(1)),
         (FieldValue::U8(200), FieldValue::LongLong(200)),
         (FieldValue::F32(1.5), FieldValue::F64(1.5)),
+        (FieldValue::I32(1), FieldValue::F64(1.0)),
         (FieldValue::F64(0.0), FieldValue::F64(-0.0)),
         ("text".into(), FieldValue::Bytes(b"text".to_vec())),
         (FieldValue::Timestamp(5), FieldValue::Timestamp(5)),
@@ -162,7 +163,7 @@ fn values_are_equal_after_decoding() {
     let different = [
         (FieldValue::I32(1), "1".into()),
         (FieldValue::I32(1), FieldValue::Bool(true)),
-        (FieldValue::I32(1), FieldValue::F64(1.0)),
+        (FieldValue::I32(1), FieldValue::F64(1.5)),
         (FieldValue::I32(5), FieldValue::Timestamp(5)),
         ("Text".into(), "text".into()),
         ("".into(), FieldValue::Void),

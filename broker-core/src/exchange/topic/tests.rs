@@ -57,7 +57,8 @@ fn stars_are_one_word_and_hashes_any_number_of_them() {
         ("a.#", "", false),
         ("#", "", true),
         ("#", "a.b", true),
-        ("*", "", true),
+        ("*", "", false),
+        ("*.#", "", false),
         ("*", "a", true),
         ("*", "a.b", false),
         ("*.*", ".", true),
@@ -101,7 +102,8 @@ fn runs_of_wildcards_are_stars_and_then_one_hash() {
         ("*.#.*", vec![Star, Star, Hash]),
         ("#.a.#.*", vec![Hash, Word("a"), Star, Hash]),
         ("*.*", vec![Star, Star]),
-        ("", vec![Word("")]),
+        ("", vec![]),
+        (".", vec![Word(""), Word("")]),
     ] {
         assert_eq!(parts(pattern), expected, "{pattern}");
     }

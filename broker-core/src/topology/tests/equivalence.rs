@@ -121,8 +121,10 @@ fn the_owner_must_be_the_same_and_comes_first() {
         );
     }
     // An exclusive queue is not durable, whatever was said.
-    let same = topology.check_equivalent(&of(Some(1), true), &of(Some(1), false));
-    assert_eq!(same, Ok(()));
+    for (existing, wanted) in [(true, false), (false, true)] {
+        let same = topology.check_equivalent(&of(Some(1), existing), &of(Some(1), wanted));
+        assert_eq!(same, Ok(()));
+    }
 }
 
 #[test]
@@ -182,12 +184,13 @@ fn values_that_differ_are_shown() {
         (FieldValue::I64(1 << 40), "'1099511627776'"),
         ("1".into(), "'1'"),
         (true.into(), "'true'"),
+        (1.0.into(), "'1.0'"),
         (FieldValue::Void, "none"),
         (list, "'[{signedint,1},{longstr,<<\"a\">>}]'"),
         (nested, "'[{<<\"a\">>,signedint,1}]'"),
     ] {
         assert_eq!(
-            difference_of_ttl(Some(1.into()), Some(wanted)),
+            difference_of_ttl(Some(FieldValue::I32(1)), Some(wanted)),
             format!("'x-message-ttl' for queue 'q': received {received} but current is '1'")
         );
     }
