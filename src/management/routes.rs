@@ -213,3 +213,33 @@ pub(super) static ROUTES: &[Route] = &[
     now(GET, "healthchecks/node", Management, health::node),
     now(GET, "healthchecks/node/:node", Management, health::named_node),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list that the tests of a running broker try with every kind of user.
+    #[test]
+    fn the_table_is_the_list_that_is_tested() {
+        let listed = include_str!("../../tests/management/routes.txt").lines();
+        let listed: Vec<String> = listed
+            .filter(|line| !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect();
+        let table: Vec<String> = ROUTES
+            .iter()
+            .map(|route| {
+                let guard = format!("{:?}", route.guard).to_lowercase();
+                format!("{} {} {guard}", route.method, route.path)
+            })
+            .collect();
+        assert_eq!(table, listed);
+    }
+
+    #[test]
+    fn a_guard_of_vhosts_has_a_vhost_to_guard() {
+        for route in ROUTES.iter().filter(|route| route.guard == Vhost) {
+            assert!(route.path.contains(":vhost"), "{}", route.path);
+        }
+    }
+}

@@ -43,27 +43,39 @@ pub(crate) fn request(
     path: &str,
     body: &str,
 ) -> Result<Response, String> {
-    exchange(
-        address,
-        &head(address, (user, password), method, path, body.len()),
-        body,
-    )
-    .map_err(|error| format!("{method} {path}: {error}"))
-    .and_then(|bytes| parse(&bytes).ok_or_else(|| format!("{method} {path}: no HTTP answer")))
+    let authorization = basic(user, password);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+    ];
+    send(address, &headers, method, path, body)
 }
 
-fn head(
+/// The value of `authorization` for a user.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    let secret = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    format!("Basic {secret}")
+}
+
+/// Sends a request with these headers (and the length of the body, if none is among them).
+pub(crate) fn send(
     address: SocketAddr,
-    (user, password): (&str, &str),
+    headers: &[(&str, &str)],
     method: &str,
     path: &str,
-    length: usize,
-) -> String {
-    let secret = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {secret}\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    )
+    body: &str,
+) -> Result<Response, String> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !headers.iter().any(|(name, _)| *name == "content-length") {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    exchange(address, &head, body)
+        .map_err(|error| format!("{method} {path}: {error}"))
+        .and_then(|bytes| parse(&bytes).ok_or_else(|| format!("{method} {path}: no HTTP answer")))
 }
 
 fn exchange(address: SocketAddr, head: &str, body: &str) -> std::io::Result<Vec<u8>> {
