@@ -26,6 +26,8 @@ use crate::time::Timestamp;
 /// Any of these properties needs more than a look at the flags.
 const NEED_DECODING: u16 =
     FLAG_EXPIRATION | FLAG_HEADERS | FLAG_PRIORITY | FLAG_REPLY_TO | FLAG_USER_ID;
+/// The bit that announces another word of flags; no property needs one, and RabbitMQ takes none.
+const CONTINUED: u16 = 1;
 /// An expiration above ten years is refused, as RabbitMQ does.
 const EXPIRATION_MAX_MS: u64 = 315_360_000_000;
 /// A body that goes to at least this many queues is shared by them when it has at least
@@ -56,6 +58,12 @@ impl Channel {
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
         let flags = property_flags(content.properties);
+        if flags & CONTINUED != 0 {
+            return Err(BrokerError::new(
+                ReplyCode::FrameError,
+                "property flags beyond the first word",
+            ));
+        }
         let traits = if flags & NEED_DECODING == 0 && !content.method.immediate {
             Traits {
                 persistent: is_persistent(content.properties)?,

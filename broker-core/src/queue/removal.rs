@@ -47,14 +47,15 @@ impl Queue {
                 let text = format!("queue '{name}' in vhost '{vhost}' {why}");
                 Answer::Refused(BrokerError::precondition(text))
             }
-            None => {
-                let count = self.ready.tally().count;
-                self.delete(reason, effects);
-                Answer::Deleted(saturated(count))
-            }
+            None => Answer::Deleted(saturated(self.ready.tally().count)),
         };
+        // Before the consumers are told, so that a client which deletes a queue it consumes from
+        // has its answer first.
         if let Some(reply) = reply {
             effects.answer(&reply, answer);
+        }
+        if refusal.is_none() {
+            self.delete(reason, effects);
         }
     }
 
