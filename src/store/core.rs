@@ -376,3 +376,21 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_put_back_do_not_cover_newer_ones() {
+        let entry = |key: &str, value: &str| (key.as_bytes().to_vec(), Some(value.into()));
+        let mut dirty = Dirty {
+            entries: [entry("a", "new")].into(),
+            upto: Lsn(2),
+        };
+        dirty.apply(Change::Delete { key: b"b".to_vec() });
+        dirty.put_back([entry("a", "old"), entry("b", "old"), entry("c", "old")].into());
+        let expected = [entry("a", "new"), (b"b".to_vec(), None), entry("c", "old")];
+        assert_eq!(dirty.entries, expected.into());
+    }
+}

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+mod base;
 mod catalogue;
 mod core;
 mod disk;

@@ -96,6 +96,14 @@ impl SimCatalogue {
         });
     }
 
+    /// It ends at this record, as an old copy of it would.
+    pub fn set_back(&self, mark: Lsn) {
+        self.model.lock().now.mark = Some(Mark {
+            complete: mark,
+            touched: mark,
+        });
+    }
+
     /// The next step of this kind fails.
     pub fn fail_next(&self, step: Step) {
         self.model.lock().fail_next = Some(step);

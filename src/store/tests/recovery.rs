@@ -588,3 +588,39 @@ fn a_checkpoint_cut_short_is_of_no_use_when_the_log_ends_before_it() {
     assert_holds(&recovered, &[("a", "1")]);
     assert!(recovered.report.catalogue_set_aside.is_some());
 }
+
+#[test]
+fn a_catalogue_older_than_the_log_is_set_aside_and_rebuilt() {
+    let site = site_with_three_files();
+    let (mut driven, recovered) = site.open();
+    driven.snapshot();
+    driven.checkpoint();
+    driven.write("more", "4");
+    site.disk.kill();
+    assert!(
+        !site.log_files().contains(&log_file(1)),
+        "the first file was recycled"
+    );
+    site.catalogue.set_back(Lsn(1));
+    let (_driven, again) = site.open();
+    assert_eq!(again.entries.len(), recovered.entries.len() + 1);
+    let (_aside, reason) = again.report.catalogue_set_aside.expect("it is set aside");
+    assert!(reason.contains("before the log begins"), "{reason}");
+}
+
+#[test]
+fn what_a_start_read_from_the_log_survives_a_power_loss_after_it() {
+    for seed in 0..20 {
+        let site = Site::new();
+        let (mut driven, _) = site.open();
+        driven.put("a", "1");
+        // Written, not synced.
+        site.disk.crash_after(1);
+        assert!(!driven.commit());
+        drop(driven);
+        site.disk.kill();
+        assert_holds(&site.open().1, &[("a", "1")]);
+        site.power_loss(seed);
+        assert_holds(&site.open().1, &[("a", "1")]);
+    }
+}
