@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use broker_core::access::{HashAlgorithm, Permission, User};
+use broker_core::access::{HashAlgorithm, User};
 use broker_core::broker::{Broker, Limits, restore_order, server_properties};
-use broker_core::definition::{Definition, VhostSpec};
-use broker_core::error::BrokerError;
+use broker_core::definition::{Change, Definition, VhostSpec};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -132,7 +131,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let is_new = recovered.entries.is_empty();
     restore(&broker, recovered, &config.data_dir, clock)?;
     if is_new {
-        create_defaults(&broker, &config)?;
+        create_defaults(&broker, &config, clock)?;
     }
     import(&broker, &config, clock)?;
     let shared = Arc::new(Shared {
@@ -226,36 +225,39 @@ fn restore(
     Ok(())
 }
 
-/// The vhost, user and permission of a new data directory.
-fn create_defaults(broker: &Broker, config: &Config) -> Result<(), ServeError> {
-    let failed = |what| {
-        move |error: BrokerError| ServeError::Default {
-            what,
-            error: error.to_string(),
-        }
-    };
-    let vhost = VhostSpec {
-        name: config.default_vhost.as_str().into(),
-        description: "Default virtual host".into(),
-        tags: Vec::new(),
-    };
-    broker.put_vhost(vhost).map_err(failed("default_vhost"))?;
-    let user = User {
-        name: config.default_user.as_str().into(),
-        password_hash: auth::hash(config.default_pass.reveal()),
-        algorithm: HashAlgorithm::Sha256,
-        tags: config.default_user_tags.clone(),
-    };
-    broker.put_user(user).map_err(failed("default_user"))?;
+/// The vhost, user and permission of a new data directory: one record of the log, so that a
+/// directory with some of them does not exist.
+fn create_defaults(broker: &Broker, config: &Config, clock: Clock) -> Result<(), ServeError> {
+    let failed = |what, error: String| ServeError::Default { what, error };
     let patterns = &config.default_permissions;
-    let permission = Permission::new(&patterns.configure, &patterns.write, &patterns.read)
-        .map_err(|error| ServeError::Default {
-            what: "default_permissions",
-            error,
-        })?;
+    let patterns = [&patterns.configure, &patterns.write, &patterns.read].map(String::clone);
+    let defaults = [
+        Definition::Vhost(VhostSpec {
+            name: config.default_vhost.as_str().into(),
+            description: "Default virtual host".into(),
+            tags: Vec::new(),
+        }),
+        Definition::User(User {
+            name: config.default_user.as_str().into(),
+            password_hash: auth::hash(config.default_pass.reveal()),
+            algorithm: HashAlgorithm::Sha256,
+            tags: config.default_user_tags.clone(),
+        }),
+        Definition::Permission {
+            vhost: config.default_vhost.as_str().into(),
+            user: config.default_user.as_str().into(),
+            patterns,
+        },
+    ];
+    for definition in &defaults {
+        broker
+            .restore(definition.clone(), clock.now())
+            .map_err(|error| failed("default_permissions", error))?;
+    }
     broker
-        .put_permission(&config.default_vhost, &config.default_user, permission)
-        .map_err(failed("default_permissions"))?;
+        .host()
+        .append(defaults.map(Change::Put).to_vec())
+        .map_err(|error| failed("default_user", error.to_string()))?;
     Ok(())
 }
 

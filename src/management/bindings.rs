@@ -12,6 +12,7 @@ use broker_core::vhost::Vhost;
 use serde_json::{Value, json};
 
 use self::key::{encode, loose, properties_key};
+use super::body::check_length;
 use super::call::Call;
 use super::json::object;
 use super::list::{list, one};
@@ -89,7 +90,7 @@ pub(super) fn post(call: &Call) -> Result<Reply, Refusal> {
         routing_key: fields.text("routing_key")?.unwrap_or_default().into(),
         arguments: fields.arguments()?,
     };
-    super::body::check_name("routing key", &spec.routing_key)?;
+    check_length("routing key", &spec.routing_key)?;
     check_rights(call, &vhost, &spec)?;
     let properties = encode(&properties_key(&spec));
     let location = match &spec.destination {

@@ -108,12 +108,22 @@ pub(super) fn tags(value: Option<&Value>, name: &str) -> Result<Option<Vec<Strin
     Ok(Some(words.map(str::to_owned).collect()))
 }
 
-/// 400 for a name that does not fit into the protocol's short strings.
+/// 400 for a name that the protocol could not carry. Line breaks are stripped from names there, so
+/// that nobody could reach what has one.
 pub(super) fn check_name(kind: &str, name: &str) -> Result<(), Refusal> {
-    if name.len() <= SHORT_STRING_MAX {
+    if name.contains(['\r', '\n']) {
+        let reason = format!("the name of a {kind} has no line breaks");
+        return Err(Refusal::bad_request(reason));
+    }
+    check_length(kind, name)
+}
+
+/// 400 for a text that is no short string of the protocol.
+pub(super) fn check_length(kind: &str, text: &str) -> Result<(), Refusal> {
+    let length = text.len();
+    if length <= SHORT_STRING_MAX {
         return Ok(());
     }
-    let length = name.len();
     Err(Refusal::bad_request(format!(
         "{kind} should be less than {SHORT_STRING_MAX} bytes, actually was {length}\n"
     )))

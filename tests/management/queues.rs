@@ -67,6 +67,8 @@ fn what_a_queue_cannot_be_is_refused() {
     refused("{}", reason);
     let reserved = (401, "not_authorised", "Access refused.");
     stage.refused("PUT", "queues/{v}/amq.mine", "{}", reserved);
+    let reason = "the name of a queue has no line breaks";
+    stage.refused("PUT", "queues/{v}/a%0Ab", "", (400, "bad_request", reason));
     let long = "q".repeat(256);
     let reason = "queue should be less than 255 bytes, actually was 256\n";
     stage.refused(

@@ -11,7 +11,7 @@ use broker_core::topology::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
 use serde_json::{Map, Value};
 
 use super::ImportError;
-use crate::management::body::{Fields, check_name};
+use crate::management::body::{Fields, check_length, check_name};
 use crate::management::reply::Refusal;
 use crate::management::{permissions, users, vhosts};
 
@@ -202,6 +202,9 @@ fn required_flag(fields: &Fields, name: &str) -> Result<bool, Refusal> {
 /// A name that is short enough for the protocol.
 fn name<'a>(fields: &'a Fields, field: &str, kind: &str) -> Result<&'a str, Refusal> {
     let name = required(fields, field)?;
+    if name.is_empty() {
+        return Err(missing(field));
+    }
     check_name(kind, name)?;
     Ok(name)
 }
@@ -281,7 +284,7 @@ fn read_queue(fields: &Fields) -> Result<QueueSpec, Refusal> {
 fn read_binding(fields: &Fields) -> Result<BindingSpec, Refusal> {
     let destination = required(fields, "destination")?.into();
     let routing_key = fields.text("routing_key")?.unwrap_or_default();
-    check_name("routing key", routing_key)?;
+    check_length("routing key", routing_key)?;
     Ok(BindingSpec {
         source: required(fields, "source")?.into(),
         destination: match required(fields, "destination_type")? {

@@ -56,6 +56,8 @@ fn names_are_as_long_as_the_protocol_allows() {
             "{list}"
         );
     }
+    let text = json!({ "queues": [{ "name": "" }] }).to_string();
+    assert_eq!(error(&text, Some("v")), "queue '': \"name\" is missing");
 }
 
 #[test]
