@@ -132,6 +132,10 @@ impl Host for Node {
         self.timer.arm_queue(queue, at);
     }
 
+    fn disarm(&self, queue: &QueueHandle) {
+        self.timer.disarm_queue(queue);
+    }
+
     fn more_dead_letters(&self, vhost: &Arc<Vhost>) {
         self.letters.lock().push(Arc::downgrade(vhost));
         self.letters_waiting.notify_one();

@@ -13,7 +13,7 @@ use broker_core::definition::{Change, Definition, VhostSpec};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::auth::{self, Passwords};
 use crate::clock::Clock;
@@ -35,14 +35,6 @@ pub(crate) enum ServeError {
     /// The data directory.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something in the data directory is not what this broker wrote.
-    #[error("{}: a stored definition cannot be used: {why}", dir.display())]
-    Definition {
-        /// The data directory.
-        dir: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
     /// A definition that the configuration asks for.
     #[error("{what}: {error}")]
     Default {
@@ -129,7 +121,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         ),
     );
     let is_new = recovered.entries.is_empty();
-    restore(&broker, recovered, &config.data_dir, clock)?;
+    restore(&broker, recovered, &config.data_dir, clock);
     if is_new {
         create_defaults(&broker, &config, clock)?;
     }
@@ -204,25 +196,21 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn restore(
-    broker: &Broker,
-    recovered: Recovered,
-    dir: &Path,
-    clock: Clock,
-) -> Result<(), ServeError> {
-    let unusable = |why: String| ServeError::Definition {
-        dir: dir.to_owned(),
-        why,
+/// Puts back what the log has. A definition that cannot be used is left out and reported, and
+/// stays in the log: one of them is no reason to serve nobody.
+fn restore(broker: &Broker, recovered: Recovered, dir: &Path, clock: Clock) {
+    let unusable = |why: String| {
+        error!(dir = %dir.display(), why, "a stored definition cannot be used");
     };
-    let mut definitions = Vec::with_capacity(recovered.entries.len());
-    for (key, value) in &recovered.entries {
-        definitions.push(Definition::read(key, value).map_err(unusable)?);
-    }
+    let read =
+        |(key, value): (&Vec<u8>, &Vec<u8>)| Definition::read(key, value).map_err(unusable).ok();
+    let mut definitions: Vec<_> = recovered.entries.iter().filter_map(read).collect();
     definitions.sort_by_key(restore_order);
     for definition in definitions {
-        broker.restore(definition, clock.now()).map_err(unusable)?;
+        if let Err(why) = broker.restore(definition, clock.now()) {
+            unusable(why);
+        }
     }
-    Ok(())
 }
 
 /// The vhost, user and permission of a new data directory: one record of the log, so that a
@@ -340,7 +328,7 @@ fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Receiver
             .with_graceful_shutdown(stop)
             .await;
         if let Err(error) = served {
-            tracing::error!(%error, "the management API stopped");
+            error!(%error, "the management API stopped");
         }
     });
 }
@@ -406,7 +394,7 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     } = running;
     match &cause {
         Cause::Signal(name) => info!(signal = name, "stopping"),
-        Cause::LogFailed(why) => tracing::error!(why, "stopping: the log has failed"),
+        Cause::LogFailed(why) => error!(why, "stopping: the log has failed"),
     }
     let _ = stop.send(true);
     for session in shared.broker.connections() {

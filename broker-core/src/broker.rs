@@ -251,11 +251,9 @@ impl Broker {
 
     /// Ends a connection with 320 and this reason.
     pub fn close_connection(&self, session: &Session, reason: &str) {
-        let event = Event::Close {
-            code: ReplyCode::ConnectionForced,
-            text: reason.to_owned(),
-        };
-        session.inbox.send(event);
+        session
+            .inbox
+            .end_with(ReplyCode::ConnectionForced, reason.to_owned());
     }
 
     /// What is low at the moment, as the client is told.
@@ -337,7 +335,7 @@ impl Broker {
             self.close_connection(session, &format!("vhost '{name}' is deleted"));
         }
         let mut changes: Vec<Change> = vhost
-            .definitions()
+            .begin_deletion()
             .into_iter()
             .map(Change::Delete)
             .collect();

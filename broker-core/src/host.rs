@@ -37,6 +37,9 @@ pub trait Host: Send + Sync {
     /// Sends [`crate::queue::Command::Tick`] to the queue at that time (or a little later).
     fn arm(&self, queue: &Arc<QueueHandle>, at: Timestamp);
 
+    /// The queue is gone: its deadline need not be kept.
+    fn disarm(&self, _queue: &QueueHandle) {}
+
     /// More dead letters wait than one turn may move: calls [`Vhost::move_dead_letters`] soon,
     /// from a task of its own.
     fn more_dead_letters(&self, vhost: &Arc<Vhost>);

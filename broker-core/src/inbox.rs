@@ -100,13 +100,6 @@ pub enum Event {
         /// The consumer.
         consumer: ConsumerId,
     },
-    /// The connection must close with this code and text (operator, shutdown).
-    Close {
-        /// The reply code, usually 320.
-        code: ReplyCode,
-        /// The reply text without the code's name.
-        text: String,
-    },
     /// An alarm was raised (its reason) or the last one cleared (none).
     Blocked(Option<&'static str>),
     /// The heartbeat interval is over: send one if nothing else was sent.
@@ -148,7 +141,12 @@ impl Mail {
 #[derive(Debug, Default)]
 struct State {
     mail: Mail,
+    /// Called when mail comes.
     waker: Option<Waker>,
+    /// Called when the owner must look up, even if it takes no mail at the moment.
+    urgent: Option<Waker>,
+    /// Somebody ends the connection.
+    ending: Option<(ReplyCode, String)>,
     closed: bool,
 }
 
@@ -257,12 +255,36 @@ impl Inbox {
         self.push_event(event, None).wake();
     }
 
-    /// Wakes the owner without any mail (the log became durable, room in its socket).
+    /// Wakes the owner without any mail (the log became durable, its time is up), also when it
+    /// takes no mail because its client does not read.
     pub fn wake(&self) {
-        let waker = self.state.lock().waker.take();
-        if let Some(waker) = waker {
+        let (waker, urgent) = {
+            let mut state = self.state.lock();
+            (state.waker.take(), state.urgent.take())
+        };
+        if let Some(waker) = urgent.or(waker) {
             waker.wake();
         }
+    }
+
+    /// The connection must close with this code and text (operator, shutdown). Apart from the
+    /// mail, so that it is heard by an owner that takes none.
+    pub fn end_with(&self, code: ReplyCode, text: String) {
+        self.state.lock().ending.get_or_insert((code, text));
+        self.wake();
+    }
+
+    /// Registers the owner for [`Self::wake`], and gives what [`Self::end_with`] said, once.
+    pub fn look_up(&self, waker: &Waker) -> Option<(ReplyCode, String)> {
+        let mut state = self.state.lock();
+        if !state
+            .urgent
+            .as_ref()
+            .is_some_and(|kept| kept.will_wake(waker))
+        {
+            state.urgent = Some(waker.clone());
+        }
+        state.ending.take()
     }
 
     /// Swaps the content into `mail`, which must be empty. False when there was nothing; then

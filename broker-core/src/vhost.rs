@@ -5,7 +5,7 @@
 //! exchanges, durable queues that are not exclusive, and bindings between two of them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -33,6 +33,8 @@ pub struct Vhost {
     host: Arc<dyn Host>,
     access: Arc<Access>,
     last_change: AtomicU64,
+    /// The vhost is being deleted: nothing durable comes into being in it any more.
+    is_deleted: AtomicBool,
     /// Queues with messages to be dead-lettered.
     pub(crate) dead: Mutex<VecDeque<Arc<QueueHandle>>>,
     /// Held by whoever moves dead letters at the moment.
@@ -59,6 +61,7 @@ impl Vhost {
             host,
             access,
             last_change: AtomicU64::new(0),
+            is_deleted: AtomicBool::new(false),
             dead: Mutex::default(),
             mover: Mutex::default(),
             this: this.clone(),
@@ -371,9 +374,19 @@ impl Vhost {
         Ok(())
     }
 
+    /// Everything durable in this vhost, to be deleted; nothing joins it after this.
+    pub(crate) fn begin_deletion(&self) -> Vec<Definition> {
+        let topology = self.topology.write();
+        self.is_deleted.store(true, Ordering::Release);
+        self.definitions_in(&topology)
+    }
+
     /// Everything durable in this vhost, as it stands in the log.
     pub fn definitions(&self) -> Vec<Definition> {
-        let topology = self.topology.read();
+        self.definitions_in(&self.topology.read())
+    }
+
+    fn definitions_in(&self, topology: &Topology) -> Vec<Definition> {
         let vhost = || Arc::clone(&self.name);
         let exchanges = topology
             .exchanges()
@@ -385,12 +398,19 @@ impl Vhost {
             .map(|entry| Definition::Queue(vhost(), entry.spec.clone()));
         let bindings = topology
             .bindings()
-            .filter(|spec| is_durable(&topology, spec))
+            .filter(|spec| is_durable(topology, spec))
             .map(|spec| Definition::Binding(vhost(), spec.clone()));
         exchanges.chain(queues).chain(bindings).collect()
     }
 
+    /// Called under the topology lock, as is [`Self::begin_deletion`].
     fn journal(&self, changes: Vec<Change>) -> Result<Lsn, BrokerError> {
+        if self.is_deleted.load(Ordering::Acquire) {
+            return Err(BrokerError::new(
+                amqp_codec::ReplyCode::NotAllowed,
+                format!("vhost '{}' is being deleted", self.name),
+            ));
+        }
         let lsn = self.host.append(changes)?;
         self.last_change.fetch_max(lsn.0, Ordering::AcqRel);
         Ok(lsn)
@@ -460,6 +480,7 @@ impl QueueHost for Vhost {
     }
 
     fn deleted(&self, queue: &Arc<QueueHandle>, _reason: Deletion, _now: Timestamp) {
+        self.host.disarm(queue);
         self.forget_queue(queue);
     }
 

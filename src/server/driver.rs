@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use broker_core::amqp091::connection::{Connection, Ending, Io, State};
 use broker_core::amqp091::output::Output;
@@ -23,12 +23,17 @@ use crate::clock::Clock;
 use crate::pulse::Pulse;
 use crate::timer::Timer;
 
-/// Unwritten output above which a connection takes no mail and reads nothing.
+/// Unwritten output above which a connection takes no mail: deliveries wait in the inbox.
 const OUTPUT_MAX: usize = 128 * 1024;
+/// Unwritten output above which it is not read either. Between the two, acks and heartbeats of a
+/// slow consumer are heard, and answers are all that is added.
+const ANSWERS_MAX: usize = 1024 * 1024;
 /// Bytes read plus written in one turn before others have theirs.
 const TURN_BYTES_MAX: usize = 256 * 1024;
 /// How long a client has to close its side after connection.close or close-ok.
 const CLOSE_TIMEOUT_MS: u64 = 10_000;
+/// How long the broker waits for the client's end of the stream after its own.
+const LINGER_MS: u64 = 1_000;
 /// Silence before a failed login is dropped, when the client cannot be told (RabbitMQ's
 /// SILENT_CLOSE_DELAY).
 const SILENT_CLOSE_MS: u64 = 3_000;
@@ -62,6 +67,8 @@ pub(super) struct Driver {
     out: Output,
     /// The machine stopped before the end of `rest`.
     stalled: bool,
+    /// How the machine ended, once it has.
+    closing: Option<Ending>,
     shut_down: bool,
     counted_half_open: bool,
 }
@@ -91,6 +98,7 @@ impl Driver {
             rest: Vec::new(),
             out: Output::default(),
             stalled: false,
+            closing: None,
             shut_down: false,
             counted_half_open: true,
         }
@@ -100,6 +108,7 @@ impl Driver {
         let now = self.shared.clock.now();
         let mut moved = 0;
         loop {
+            self.look_up(cx, now, scratch);
             if self.pulse.is_over() {
                 return self.time_is_up(now, scratch);
             }
@@ -108,11 +117,8 @@ impl Driver {
                 Ok(step) => step,
                 Err(error) => return self.lost(Some(error), now, scratch),
             };
-            if let Some(ending) = self.machine.ending()
-                && self.out.is_empty()
-                && self.ended(ending, cx, now).is_ready()
-            {
-                return Poll::Ready(());
+            if let Some(ending) = self.machine.ending() {
+                self.ended(ending, cx, now);
             }
             let read = match self.read(cx, now, scratch) {
                 Ok(Some(step)) => step,
@@ -120,10 +126,10 @@ impl Driver {
                 Err(error) => return self.lost(Some(error), now, scratch),
             };
             self.remark();
-            if [mailed, written, read]
+            let is_idle = [mailed, written, read]
                 .iter()
-                .all(|step| *step == Step::Idle)
-            {
+                .all(|step| *step == Step::Idle);
+            if is_idle && !self.pulse.is_over() {
                 return Poll::Pending;
             }
             for step in [written, read] {
@@ -131,10 +137,22 @@ impl Driver {
                     moved += bytes;
                 }
             }
-            if moved > TURN_BYTES_MAX {
+            if moved > TURN_BYTES_MAX || self.machine.is_paused() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Hears what must be heard also by a connection that takes no mail.
+    fn look_up(&mut self, cx: &Context<'_>, now: Timestamp, scratch: &mut Scratch) {
+        if let Some((code, text)) = self.machine.inbox().look_up(cx.waker()) {
+            self.lend_output(scratch);
+            let mut io = Io {
+                out: &mut self.out,
+                batches: &mut scratch.batches,
+            };
+            self.machine.close_with(code, text, now, &mut io);
         }
     }
 
@@ -204,7 +222,7 @@ impl Driver {
     ) -> io::Result<Option<Step>> {
         let wants_input = self.machine.wants_input();
         self.pulse.suspend(!wants_input, now);
-        if !wants_input || self.out.len() >= OUTPUT_MAX {
+        if !wants_input || self.out.len() >= ANSWERS_MAX {
             return Ok(Some(Step::Idle));
         }
         let kept = self.rest.len();
@@ -250,7 +268,7 @@ impl Driver {
             }
         } else {
             self.rest.extend_from_slice(&input[used..]);
-            self.stalled = !self.machine.wants_input();
+            self.stalled = self.machine.is_paused() || !self.machine.wants_input();
         }
         if before != State::Open && self.machine.state() == State::Open {
             self.opened(now);
@@ -271,26 +289,23 @@ impl Driver {
         }
     }
 
-    /// The machine is done and everything is written. Ready when the socket may be dropped.
-    fn ended(&mut self, ending: Ending, cx: &mut Context<'_>, now: Timestamp) -> Poll<()> {
-        if !self.shut_down {
+    /// The machine is done: the client has so long to read the rest and to close its side. What
+    /// it still sends is read and forgotten, or its end of the stream would not be seen.
+    fn ended(&mut self, ending: Ending, cx: &mut Context<'_>, now: Timestamp) {
+        if self.closing != Some(ending) {
+            self.closing = Some(ending);
             let patience = match ending {
-                Ending::Now => 0,
+                Ending::Now => LINGER_MS,
                 Ending::PeerFirst => CLOSE_TIMEOUT_MS,
                 Ending::Late => SILENT_CLOSE_MS,
             };
-            self.shut_down = true;
             let deadline = now.plus_ms(patience);
             self.pulse.close_by(deadline);
             self.shared.timer.arm_connection(&self.pulse, deadline);
         }
-        match ending {
-            Ending::Now => {
-                // An error here means that the peer is gone already.
-                let _ = ready!(self.transport.poll_shutdown(cx));
-                Poll::Ready(())
-            }
-            Ending::PeerFirst | Ending::Late => Poll::Pending,
+        if ending == Ending::Now && self.out.is_empty() && !self.shut_down {
+            // An error here means that the peer is gone already, which the next read tells.
+            self.shut_down = self.transport.poll_shutdown(cx).is_ready();
         }
     }
 

@@ -33,6 +33,7 @@ pub(super) enum Question {
         nowait: bool,
     },
     Cancel {
+        consumer: ConsumerId,
         tag: Box<str>,
         nowait: bool,
     },
@@ -331,6 +332,7 @@ impl Channel {
     /// Answers that wait in the gate still leave. Gives the consumers for whom deliveries may
     /// still come.
     pub(super) fn end(&mut self, turn: &mut Turn<'_>) -> Vec<(ConsumerId, Departed)> {
+        self.is_closing = true;
         self.abandon_transaction();
         self.requeue_unacked(turn);
         turn.barrier();

@@ -1,7 +1,9 @@
 //! From a failure to a close frame: the one place where channel.close and connection.close for
 //! errors are made.
 
-use amqp_codec::{DecodeError, EncodeError, MethodId, ReplyCode, Scope, channel, clip, connection};
+use amqp_codec::{
+    DecodeError, EncodeError, MethodId, ReplyCode, SHORT_STRING_MAX, Scope, channel, connection,
+};
 
 use super::connection::{Connection, Ending, Io, State};
 use super::session::Phase;
@@ -73,6 +75,19 @@ pub(super) fn undecodable(error: &DecodeError, payload: &[u8]) -> Failure {
     }
 }
 
+/// A text that fits into a short string; a longer one is cut and says so, as in RabbitMQ.
+fn reply_text(text: String) -> String {
+    const MARK: &str = "...";
+    if text.len() <= SHORT_STRING_MAX {
+        return text;
+    }
+    let mut end = SHORT_STRING_MAX - MARK.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{MARK}", &text[..end])
+}
+
 /// Bytes as RabbitMQ's texts show them, as far as a reply text reaches.
 fn binary(bytes: &[u8]) -> String {
     let shown: Vec<String> = bytes.iter().take(64).map(u8::to_string).collect();
@@ -107,10 +122,9 @@ impl Connection {
             session: &session,
         };
         let departed = channel.end(&mut turn);
-        channel.is_closing = true;
         let close = channel::Close {
             reply_code: failure.error.code.code(),
-            reply_text: clip(&text),
+            reply_text: &reply_text(text),
             class_id: failure.method.class,
             method_id: failure.method.method,
         };
@@ -139,7 +153,7 @@ impl Connection {
         self.end_session(now, io);
         let close = connection::Close {
             reply_code: failure.error.code.code(),
-            reply_text: clip(&text),
+            reply_text: &reply_text(text),
             class_id: failure.method.class,
             method_id: failure.method.method,
         };

@@ -58,7 +58,9 @@ impl Confirms {
             return;
         };
         for waiting in self.waiting.iter_mut().skip(start).take(count as usize) {
-            *waiting = waiting.saturating_sub(1);
+            if *waiting & !REFUSED != 0 {
+                *waiting -= 1;
+            }
         }
     }
 

@@ -30,6 +30,12 @@ use crate::inbox::{ConsumerId, Inbox};
 use crate::message::Body;
 use crate::time::Timestamp;
 
+/// Methods other than basic.publish that one call of [`Connection::receive`] carries out; each may
+/// cost a look at every queue of its channel.
+const METHODS_PER_TURN: usize = 1024;
+/// Bytes of a remark.
+const REMARK_MAX: usize = 512;
+
 /// Where the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -102,6 +108,7 @@ pub struct Connection {
     pub(super) told_blocked: bool,
     pub(super) remark: Option<String>,
     incarnations: u32,
+    methods_left: usize,
 }
 
 impl std::fmt::Debug for Connection {
@@ -132,6 +139,7 @@ impl Connection {
             told_blocked: false,
             remark: None,
             incarnations: 0,
+            methods_left: METHODS_PER_TURN,
         }
     }
 
@@ -158,7 +166,22 @@ impl Connection {
     /// Something worth a line in the log since the last call: why a channel or the connection
     /// was closed.
     pub fn take_remark(&mut self) -> Option<String> {
-        self.remark.take()
+        // Names in it are the client's: nothing of them may look like a line of its own.
+        let remark = self.remark.take()?;
+        let escaped = remark.chars().flat_map(|c| {
+            let is_plain = !c.is_control();
+            let escaped = (!is_plain).then(|| c.escape_default());
+            is_plain
+                .then_some(c)
+                .into_iter()
+                .chain(escaped.into_iter().flatten())
+        });
+        Some(escaped.take(REMARK_MAX).collect())
+    }
+
+    /// Somebody ends the connection: an operator, or the broker that stops.
+    pub fn close_with(&mut self, code: ReplyCode, text: String, now: Timestamp, io: &mut Io<'_>) {
+        self.fail_connection(Failure::frame(code, text), now, io);
     }
 
     /// Whether bytes from the socket are wanted now: not while the client may not publish, and
@@ -169,24 +192,33 @@ impl Connection {
             .as_ref()
             .is_some_and(|s| s.phase() == Phase::Blocked);
         !blocked
-            && !self.close_requested
             && !self
                 .gated
                 .iter()
                 .any(|number| self.channels.get(number).is_some_and(|c| c.is_backed_up()))
     }
 
+    /// Whether the last [`Self::receive`] stopped because it had done enough for one turn.
+    pub fn is_paused(&self) -> bool {
+        self.methods_left == 0
+    }
+
     /// Takes what the socket brought, as far as whole frames go; gives how many bytes were used.
     /// The rest must come again, with more behind it.
     pub fn receive(&mut self, input: &[u8], now: Timestamp, io: &mut Io<'_>) -> usize {
+        if self.close_requested {
+            // connection.close was the client's last word.
+            return input.len();
+        }
         let mut used = 0;
+        self.methods_left = METHODS_PER_TURN;
         if self.state == State::Header {
             used = self.read_header(input, io);
             if self.state == State::Header {
                 return used;
             }
         }
-        while self.state != State::Closed && self.wants_input() {
+        while self.state != State::Closed && self.methods_left > 0 && self.wants_input() {
             let rest = &input[used..];
             match cut(rest, self.payload_max()) {
                 Ok(Cut::Incomplete { .. }) => break,
@@ -256,7 +288,15 @@ impl Connection {
                 }
                 self.publish(frame, rest, now, io)
             }
-            FrameKind::Method => self.method(frame, now, io).map(|()| 0),
+            FrameKind::Method => {
+                self.methods_left -= 1;
+                self.method(frame, now, io).map(|()| 0)
+            }
+            FrameKind::Header | FrameKind::Body
+                if self.state == State::Open && self.must_block(io) =>
+            {
+                return None;
+            }
             FrameKind::Header => self.header(frame, now, io).map(|()| 0),
             FrameKind::Body => self.body(frame, now, io).map(|()| 0),
             FrameKind::Heartbeat if !frame.payload.is_empty() => Err(unknown_frame(&frame)),
@@ -282,6 +322,7 @@ impl Connection {
         let method = basic::Publish::decode_args(&frame.payload[4..])
             .map_err(|error| undecodable(&error, frame.payload))?;
         let method = PublishMethod::from(&method);
+        let size_max = self.broker.limits().max_message_size;
         let Some(session) = &self.session else {
             return Ok(0);
         };
@@ -297,7 +338,7 @@ impl Connection {
                 basic::Publish::ID,
             ));
         }
-        let Some((properties, body, used)) = whole_content(frame.channel, rest) else {
+        let Some((properties, body, used)) = whole_content(frame.channel, rest, size_max) else {
             channel.assembling = Some(Box::new(Assembling::new(method)));
             return Ok(0);
         };
@@ -372,7 +413,6 @@ impl Connection {
                 self.close_if_requested(now, io);
                 Ok(())
             }
-            Method::ConnectionCloseOk(_) => Ok(()),
             // Users with a password have no secret that could expire: nothing to renew.
             Method::ConnectionUpdateSecret(_) => io
                 .out
@@ -409,12 +449,19 @@ impl Connection {
             return Ok(());
         };
         let Some(channel) = self.channels.get_mut(&number) else {
-            return Err(Failure::method(not_open(), id));
+            return match method {
+                // The channel went while this was on its way.
+                Method::ChannelCloseOk(_) => Ok(()),
+                _ => Err(Failure::method(not_open(), id)),
+            };
         };
         match method {
             Method::ChannelClose(_) => return self.close_channel(number, now, io),
             Method::ChannelCloseOk(_) if channel.is_closing => {
-                self.channels.remove(&number);
+                channel.is_closed = true;
+                if channel.gate.is_open() {
+                    self.channels.remove(&number);
+                }
                 return Ok(());
             }
             _ if channel.is_closing => return Ok(()),
@@ -492,7 +539,7 @@ impl Connection {
         turn.barrier();
         // When both sides close at once, the client's close-ok is still to come.
         let crosses = channel.is_closing && !channel.is_closed;
-        if !channel.is_closing {
+        if !crosses {
             let departed = channel.end(&mut turn);
             self.departed.extend(departed);
             session.channels.lock().remove(&number);

@@ -32,19 +32,26 @@ impl Channel {
         }
         let limit = u32::from(method.prefetch_count);
         if method.global {
-            self.credit().set_limit(limit);
-            self.entry.global_prefetch.store(limit, Ordering::Relaxed);
+            self.set_channel_limit(limit, turn);
         } else {
             self.prefetch = method.prefetch_count;
             self.entry.prefetch.store(limit, Ordering::Relaxed);
             // RabbitMQ: this lifts the limit of the channel.
-            if let Some(credit) = &self.credit {
-                credit.set_limit(0);
-                self.entry.global_prefetch.store(0, Ordering::Relaxed);
+            if self
+                .credit
+                .as_ref()
+                .is_some_and(|credit| credit.limit() != 0)
+            {
+                self.set_channel_limit(0, turn);
             }
         }
-        self.resume_sources(turn);
         self.reply(turn, basic::QosOk {})
+    }
+
+    fn set_channel_limit(&mut self, limit: u32, turn: &Turn<'_>) {
+        self.credit().set_limit(limit);
+        self.entry.global_prefetch.store(limit, Ordering::Relaxed);
+        self.resume_sources(turn);
     }
 
     pub(super) fn consume(
@@ -139,9 +146,11 @@ impl Channel {
         let Some(queue) = self.queue_of(consumer) else {
             return Ok(());
         };
-        let tag = method.consumer_tag.into();
+        // The tag is free at once; the consumer goes when the queue has answered.
+        self.tags.remove(method.consumer_tag);
         let token = self.gate.ask(Question::Cancel {
-            tag,
+            consumer,
+            tag: method.consumer_tag.into(),
             nowait: method.nowait,
         });
         let reply = Some(self.reply_to(token, turn));
@@ -178,7 +187,9 @@ impl Channel {
     /// Forgets a consumer; its deliveries stay until they are settled.
     pub(super) fn remove_consumer(&mut self, consumer: ConsumerId) -> Option<Consumer> {
         let removed = self.consumers.remove(&consumer)?;
-        self.tags.remove(&removed.tag);
+        if self.tags.get(&removed.tag) == Some(&consumer) {
+            self.tags.remove(&removed.tag);
+        }
         if let Some(source) = removed.source {
             self.release_source(source);
         }

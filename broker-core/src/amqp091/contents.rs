@@ -128,7 +128,11 @@ fn of_publish(error: BrokerError) -> Failure {
 /// at most one frame; and the bytes they take. Anything unusual is left to the frame-wise path,
 /// which knows the errors.
 #[inline]
-pub(super) fn whole_content(channel: u16, rest: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+pub(super) fn whole_content(
+    channel: u16,
+    rest: &[u8],
+    size_max: u32,
+) -> Option<(&[u8], &[u8], usize)> {
     let Ok(Cut::Frame { frame, len }) = cut(rest, INLINE_BODY_MAX as u32) else {
         return None;
     };
@@ -136,7 +140,7 @@ pub(super) fn whole_content(channel: u16, rest: &[u8]) -> Option<(&[u8], &[u8], 
         return None;
     }
     let header = ContentHeader::parse(frame.payload).ok()?;
-    if header.class_id != BASIC_CLASS {
+    if header.class_id != BASIC_CLASS || header.body_size > u64::from(size_max) {
         return None;
     }
     if header.body_size == 0 {

@@ -200,10 +200,15 @@ impl Channel {
                 let tag = Arc::clone(&known.tag);
                 self.send_unless(nowait, turn, basic::ConsumeOk { consumer_tag: &tag })
             }
-            (Question::Cancel { tag, nowait }, _) => {
-                if let Some(&consumer) = self.tags.get(&*tag) {
-                    self.remove_consumer(consumer);
-                }
+            (
+                Question::Cancel {
+                    consumer,
+                    tag,
+                    nowait,
+                },
+                _,
+            ) => {
+                self.remove_consumer(consumer);
                 self.send_unless(nowait, turn, basic::CancelOk { consumer_tag: &tag })
             }
             (Question::Get { source, no_ack }, Answer::Got { message_count }) => {

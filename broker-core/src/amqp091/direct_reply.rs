@@ -12,7 +12,7 @@ use amqp_codec::{Properties, basic};
 use super::assembler::Content;
 use super::channel::{Channel, Consumer, Mode};
 use super::consuming::random_name;
-use super::publishing::Traits;
+use super::publishing::{Traits, check_target};
 use super::session::count;
 use super::turn::{Turn, encode_failed};
 use crate::error::BrokerError;
@@ -112,6 +112,9 @@ impl Channel {
         let key = content.method.routing_key;
         if !key.starts_with(PREFIX) {
             return None;
+        }
+        if let Err(error) = check_target(content, turn) {
+            return Some(Err(error));
         }
         let address = turn
             .session

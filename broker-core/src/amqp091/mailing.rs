@@ -68,6 +68,7 @@ impl Connection {
                 self.gated.swap_remove(index);
                 continue;
             };
+            let is_failed = channel.is_closing;
             let pumped = channel.pump(&mut turn);
             let is_open = channel.is_delivering();
             let is_over = channel.is_closed && is_open;
@@ -79,8 +80,10 @@ impl Connection {
             if is_over {
                 self.channels.remove(&number);
             }
-            if let Err(failure) = pumped {
-                self.fail(number, failure, now, io);
+            // A channel fails once: what its queues refuse afterwards is nobody's news.
+            match pumped {
+                Err(failure) if !is_failed => self.fail(number, failure, now, io),
+                _ => {}
             }
         }
     }
@@ -142,7 +145,6 @@ impl Connection {
                 self.hold(channel, HeldItem::Cancelled(consumer));
                 Ok(())
             }
-            Item::Event(Event::Close { code, text }) => Err((0, Failure::frame(code, text))),
             Item::Event(Event::Blocked(reason)) => {
                 self.alarm_changed(reason.is_some(), io);
                 Ok(())

@@ -7,6 +7,8 @@ use std::io::IoSlice;
 use amqp_codec::{EncodeError, FRAME_END, FrameKind, Method, put_method};
 use bytes::{Buf, Bytes};
 
+/// Written bytes are kept up to this many before they are forgotten.
+const COMPACT_BYTES: usize = 64 * 1024;
 /// At most this many slices are offered to one write.
 const SLICES_MAX: usize = 64;
 
@@ -154,6 +156,18 @@ impl Output {
         if self.is_empty() {
             self.bytes.clear();
             self.written = 0;
+        } else if self.written >= COMPACT_BYTES && self.written * 2 >= self.bytes.len() {
+            self.compact();
         }
+    }
+
+    /// Forgets what is written, so that a reader who never catches up costs no more than what it
+    /// still has to read.
+    fn compact(&mut self) {
+        self.bytes.drain(..self.written);
+        for (before, _) in &mut self.splices {
+            *before -= self.written;
+        }
+        self.written = 0;
     }
 }

@@ -289,7 +289,7 @@ pub(super) fn spread(
 }
 
 /// The right to write and the exchange itself come before whatever the properties say.
-fn check_target(content: &Content<'_>, turn: &Turn<'_>) -> Result<(), BrokerError> {
+pub(super) fn check_target(content: &Content<'_>, turn: &Turn<'_>) -> Result<(), BrokerError> {
     let exchange = content.method.exchange;
     let (broker, vhost) = (&turn.session.broker, &turn.session.vhost);
     let resource = Resource::Exchange(exchange);
@@ -377,7 +377,7 @@ fn check_user_id(raw: &[u8], turn: &Turn<'_>) -> Result<(), BrokerError> {
     }
 }
 
-fn expires_at(raw: &[u8], now: Timestamp) -> Result<Option<Timestamp>, BrokerError> {
+pub(super) fn expires_at(raw: &[u8], now: Timestamp) -> Result<Option<Timestamp>, BrokerError> {
     if property_flags(raw) & FLAG_EXPIRATION == 0 {
         return Ok(None);
     }

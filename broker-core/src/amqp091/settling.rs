@@ -138,26 +138,19 @@ impl Channel {
     /// Gives back what was held behind the gate and never sent.
     pub(super) fn return_held(&mut self, turn: &mut Turn<'_>) {
         use super::held::HeldItem;
-        while let Some(item) = self.held.pop() {
-            let (queue, no_ack, records) = match item {
-                HeldItem::Deliveries(consumer, records) => {
-                    let Some(queue) = self.queue_of(consumer) else {
-                        continue;
-                    };
-                    let no_ack = self.consumers.get(&consumer).is_some_and(|c| c.no_ack);
-                    (queue, no_ack, records)
-                }
-                HeldItem::Answer(token, _, records) if !records.is_empty() => {
-                    let Some((queue, no_ack)) = self.asked_get(token) else {
-                        continue;
-                    };
-                    (queue, no_ack, records)
-                }
-                HeldItem::Answer(..) | HeldItem::Cancelled(_) => continue,
+        // Answers stay: the gate still waits for them.
+        let is_delivery = |item: &HeldItem| !matches!(item, HeldItem::Answer(..));
+        while let Some(item) = self.held.take_before(self.held.len(), is_delivery) {
+            let HeldItem::Deliveries(consumer, records) = item else {
+                continue;
             };
             let bytes: usize = records.iter().map(|record| record.memory_bytes()).sum();
             turn.session.inbox.release_bytes(bytes);
-            give_back(&queue, no_ack, records, turn.now);
+            // Direct replies have no queue to go back to.
+            if let Some(queue) = self.queue_of(consumer) {
+                let no_ack = self.consumers.get(&consumer).is_some_and(|c| c.no_ack);
+                give_back(&queue, no_ack, records, turn.now);
+            }
         }
     }
 }

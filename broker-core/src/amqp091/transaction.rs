@@ -14,6 +14,7 @@ use super::assembler::{Content, PublishMethod};
 use super::batches::Settlement;
 use super::channel::{Channel, Mode, Question};
 use super::confirms::Confirms;
+use super::publishing::expires_at;
 use super::turn::Turn;
 use super::unacked::{Delivery, Unacked};
 use crate::error::BrokerError;
@@ -133,15 +134,15 @@ impl Channel {
         };
         let (records, publishes) = transaction.clear_publishes();
         let settlements = std::mem::take(&mut transaction.settlements);
-        for publish in publishes {
-            self.commit_publish(records.at(publish.position), publish, turn)?;
-        }
         let mut acks = 0;
         for (settlement, delivery) in settlements {
             self.settle_one(delivery, settlement, turn);
             acks += u64::from(settlement == Settlement::Ack);
         }
         self.note_settled(acks, Settlement::Ack);
+        for publish in publishes {
+            self.commit_publish(records.at(publish.position), publish, turn)?;
+        }
         turn.barrier();
         self.clear_uncommitted();
         self.gate.ask(Question::Commit);
@@ -151,9 +152,11 @@ impl Channel {
     fn commit_publish(
         &mut self,
         record: RecordRef<'_>,
-        publish: Publish,
+        mut publish: Publish,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
+        // Queues that went since the publish do not count: the message may be unroutable now.
+        publish.queues.retain(|queue| !queue.is_closed());
         let body = match record.shared_body() {
             Some(shared) => Body::Shared(shared.clone()),
             None => Body::Inline(record.body()),
@@ -189,7 +192,8 @@ impl Channel {
             body,
             persistent: record.is_persistent(),
             priority: record.priority(),
-            expires_at: record.expires_at(),
+            // The time to live begins with the commit.
+            expires_at: expires_at(record.properties(), turn.now)?,
             has_bcc: record.has_bcc(),
         };
         self.publish_committed(publish.queues, message, number, turn);

@@ -63,6 +63,47 @@ fn both_sides_closing_a_channel_at_once_ends_it() {
             "1 channel.close-ok"
         ]
     );
+    client.send(1, channel::CloseOk {});
+    client.send(1, channel::Open::default());
+    assert_eq!(client.received(), ["1 channel.open-ok"]);
+}
+
+#[test]
+fn a_channel_fails_once_whatever_its_queues_refuse_afterwards() {
+    let (broker, _) = broker();
+    let mut other = Client::with_channels(&broker, &[1]);
+    let mut client = Client::with_channels(&broker, &[1]);
+    other.declare("q");
+    other.send(
+        1,
+        basic::Consume {
+            queue: "q",
+            exclusive: true,
+            ..Default::default()
+        },
+    );
+    let mut bytes = frame(
+        1,
+        basic::Consume {
+            queue: "q",
+            ..Default::default()
+        },
+    );
+    bytes.extend(frame(
+        1,
+        basic::Ack {
+            delivery_tag: 1,
+            multiple: false,
+        },
+    ));
+    client.bytes(&bytes);
+    let received = client.received();
+    let closes = received
+        .iter()
+        .filter(|word| word.starts_with("1 channel.close"));
+    assert_eq!(closes.count(), 1, "{received:?}");
+    client.send(1, channel::CloseOk {});
+    client.send(1, channel::CloseOk {});
     client.send(1, channel::Open::default());
     assert_eq!(client.received(), ["1 channel.open-ok"]);
 }
@@ -131,6 +172,64 @@ fn content_frames_out_of_place_end_the_connection() {
             "{received}"
         );
     }
+}
+
+#[test]
+fn a_remark_is_one_line_whatever_the_client_calls_itself() {
+    let (broker, _) = broker();
+    let mut client = Client::with_channels(&broker, &[1]);
+    client.send(
+        1,
+        queue::Declare {
+            queue: "a\nERROR b",
+            passive: true,
+            ..Default::default()
+        },
+    );
+    client.send(
+        1,
+        basic::Consume {
+            queue: "a\nERROR b",
+            ..Default::default()
+        },
+    );
+    let remark = client
+        .machine
+        .take_remark()
+        .expect("the channel was closed");
+    assert!(!remark.contains('\n'), "{remark}");
+}
+
+#[test]
+fn long_reply_texts_are_cut_and_say_so() {
+    let (broker, _) = broker();
+    let mut client = Client::with_channels(&broker, &[1]);
+    let name = "q".repeat(255);
+    client.send(
+        1,
+        basic::Consume {
+            queue: &name,
+            ..Default::default()
+        },
+    );
+    let received = client.received().concat();
+    assert!(received.ends_with("qqq..."), "{received}");
+}
+
+#[test]
+fn an_operators_close_is_heard_apart_from_the_mail() {
+    let (broker, _) = broker();
+    let mut client = Client::with_channels(&broker, &[1]);
+    let session = client
+        .machine
+        .session()
+        .cloned()
+        .expect("an open connection");
+    broker.close_connection(&session, "because");
+    assert_eq!(
+        client.end_with_what_is_said(),
+        ["0 connection.close CONNECTION_FORCED - because"]
+    );
 }
 
 #[test]

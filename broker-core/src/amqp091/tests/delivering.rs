@@ -202,3 +202,24 @@ fn a_deleted_queue_cancels_its_consumers_only_for_clients_that_can_hear_it() {
     );
     assert_eq!(client.received(), ["1 basic.cancel-ok"]);
 }
+
+#[test]
+fn a_tag_is_free_as_soon_as_its_consumer_is_cancelled() {
+    let (broker, _) = broker();
+    let mut client = Client::with_channels(&broker, &[1]);
+    client.declare("q");
+    client.send(1, consume("q", false));
+    client.received();
+    let mut bytes = super::support::frame(
+        1,
+        basic::Cancel {
+            consumer_tag: "c",
+            nowait: true,
+        },
+    );
+    bytes.extend(super::support::frame(1, consume("q", false)));
+    client.bytes(&bytes);
+    assert_eq!(client.received(), ["1 basic.consume-ok"]);
+    client.publish(1, "q", b"m");
+    assert_eq!(client.received(), ["1 basic.deliver c 1", "1 body m"]);
+}

@@ -183,3 +183,72 @@ fn deliveries_before_a_cancel_leave_before_its_answer_also_behind_the_log() {
         ]
     );
 }
+
+#[test]
+fn a_channel_closes_although_a_get_was_answered_behind_the_gate() {
+    let (broker, log) = broker();
+    let mut client = Client::with_channels(&broker, &[1]);
+    client.send(1, durable("q"));
+    client.send(
+        1,
+        basic::Get {
+            queue: "q",
+            ..Default::default()
+        },
+    );
+    client.turn();
+    client.send(1, channel::Close::default());
+    client.turn();
+    log.sync();
+    assert_eq!(
+        client.received(),
+        [
+            "1 queue.declare-ok",
+            "1 basic.get-empty",
+            "1 channel.close-ok"
+        ]
+    );
+}
+
+#[test]
+fn a_message_got_behind_the_gate_of_a_failing_channel_goes_back() {
+    let (broker, log) = broker();
+    let mut other = Client::with_channels(&broker, &[1]);
+    let mut client = Client::with_channels(&broker, &[1]);
+    other.declare("q");
+    other.publish(1, "q", b"m");
+    client.send(1, durable("d"));
+    client.send(
+        1,
+        basic::Get {
+            queue: "q",
+            ..Default::default()
+        },
+    );
+    client.turn();
+    client.send(
+        1,
+        basic::Ack {
+            delivery_tag: 9,
+            multiple: false,
+        },
+    );
+    client.turn();
+    log.sync();
+    assert_eq!(
+        client.received(),
+        [
+            "1 queue.declare-ok",
+            "1 channel.close PRECONDITION_FAILED - unknown delivery tag 9"
+        ]
+    );
+    other.send(
+        1,
+        basic::Get {
+            queue: "q",
+            no_ack: true,
+            ..Default::default()
+        },
+    );
+    assert_eq!(other.received(), ["1 basic.get-ok 1", "1 body m"]);
+}

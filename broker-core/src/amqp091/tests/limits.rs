@@ -132,3 +132,20 @@ fn connections_are_counted_up_to_their_maximum() {
     first.hang_up();
     Client::connect(&broker);
 }
+
+#[test]
+fn a_small_max_message_size_holds_for_messages_in_one_piece() {
+    let (broker, _) = broker_with(Limits {
+        max_message_size: 100,
+        ..limits()
+    });
+    for (size, refused) in [(99, false), (100, false), (101, true)] {
+        let mut client = Client::with_channels(&broker, &[1]);
+        let received = publish_of(&mut client, size).concat();
+        assert_eq!(
+            received.contains("channel.close"),
+            refused,
+            "{size}: {received}"
+        );
+    }
+}

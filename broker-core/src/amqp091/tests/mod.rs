@@ -1,5 +1,6 @@
 //! Conversations with the machine in process: no socket, a log whose durability the test decides.
 
+mod alarm;
 mod closing;
 mod delivering;
 mod gate;

@@ -150,9 +150,20 @@ impl Client {
 
     /// An open connection.
     pub(super) fn connect(broker: &Arc<Broker>) -> Client {
+        Client::connect_as(broker, FieldTable::new())
+    }
+
+    /// Opens a channel.
+    pub(super) fn open(&mut self, number: u16) {
+        self.send(number, channel::Open::default());
+        self.received();
+    }
+
+    /// An open connection of a client that says this of itself.
+    pub(super) fn connect_as(broker: &Arc<Broker>, client_properties: FieldTable) -> Client {
         let mut client = Client::raw(broker);
         assert_eq!(
-            client.handshake(),
+            client.handshake_as(client_properties),
             [
                 "0 connection.start",
                 "0 connection.tune",
@@ -164,12 +175,16 @@ impl Client {
 
     /// Everything up to connection.open, and what comes back.
     pub(super) fn handshake(&mut self) -> Vec<String> {
+        self.handshake_as(FieldTable::new())
+    }
+
+    fn handshake_as(&mut self, client_properties: FieldTable) -> Vec<String> {
         self.bytes(&PROTOCOL_HEADER);
         let start_ok = connection::StartOk {
             mechanism: "PLAIN",
             response: b"\0guest\0guest",
             locale: "en_US",
-            client_properties: FieldTable::new(),
+            client_properties,
         };
         self.send(0, start_ok);
         self.send(
@@ -266,6 +281,19 @@ impl Client {
             }
             self.machine.collect(&mut self.mail, NOW, &mut io);
         }
+    }
+
+    /// Looks up as the owner does, ends the connection if it is told to, and reads.
+    pub(super) fn end_with_what_is_said(&mut self) -> Vec<String> {
+        let waker = std::task::Waker::noop();
+        if let Some((code, text)) = self.machine.inbox().look_up(waker) {
+            let mut io = Io {
+                out: &mut self.out,
+                batches: &mut self.batches,
+            };
+            self.machine.close_with(code, text, NOW, &mut io);
+        }
+        self.received()
     }
 
     /// The socket is gone.
