@@ -1,9 +1,17 @@
 //! What holds for every path: encoding, methods, headers, bodies.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::stage::{ALL, Stage, assert_status};
+use crate::support::broker::Broker;
 use crate::support::http::basic;
+
+/// HTTP connections that are served at the same time.
+const CONNECTIONS_MAX: usize = 256;
 
 #[test]
 fn names_are_decoded_segment_by_segment() {
@@ -148,4 +156,26 @@ fn a_body_above_the_limit_is_not_read() {
         answer.json()["reason"],
         "Exceeded HTTP request body size limit"
     );
+}
+
+#[test]
+fn who_finds_all_connections_taken_is_served_when_one_is_closed() {
+    let broker = Broker::start().expect("a broker");
+    let connect = || TcpStream::connect(broker.http()).expect("a connection");
+    let mut idle: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
+    let mut late = connect();
+    late.write_all(b"GET /api/whoami HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .expect("written");
+    late.set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("a timeout");
+    let mut answer = [0; 12];
+    assert!(
+        late.read_exact(&mut answer).is_err(),
+        "there was no room for it"
+    );
+    drop(idle.pop());
+    late.set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a timeout");
+    late.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 401");
 }
