@@ -41,7 +41,8 @@ pub use properties::{
     BASIC_CLASS, ContentHeader, FLAG_APP_ID, FLAG_CLUSTER_ID, FLAG_CONTENT_ENCODING,
     FLAG_CONTENT_TYPE, FLAG_CORRELATION_ID, FLAG_DELIVERY_MODE, FLAG_EXPIRATION, FLAG_HEADERS,
     FLAG_MESSAGE_ID, FLAG_PRIORITY, FLAG_REPLY_TO, FLAG_TIMESTAMP, FLAG_TYPE, FLAG_USER_ID,
-    Properties, RawTable, check_properties, delivery_mode, property_flags, property_value,
+    Properties, RawEntry, RawTable, ReadableTable, check_properties, delivery_mode, property_flags,
+    property_value, replace_property,
 };
 pub use reply_code::{ReplyCode, Scope};
 pub use short_string::{SHORT_STRING_MAX, ShortString, clip};

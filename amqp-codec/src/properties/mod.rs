@@ -8,11 +8,14 @@
 //! A message's properties travel as the raw bytes they came in. [`Properties`] borrows from them
 //! where all are wanted; the functions in `scan` find one value without decoding the others.
 //!
-//! Two rules differ from RabbitMQ 3.10, which ignores bit 0 of the flags and never looks whether
+//! Three rules differ from RabbitMQ 3.10, which ignores bits 0 and 1 of the flags and never looks whether
 //! text is UTF-8: here a flag word may be continued, as the specification has it, and
 //! [`Properties::parse`] refuses text that is not UTF-8. [`check_properties`] lets it pass, so
-//! that a broker can carry such a message unread. Bit 1 of the first word is ignored as there.
+//! that a broker can carry such a message unread, and [`replace_property`] rewrites it. Bit 1 of
+//! the first word is no property either, and is refused: clients do not expect it.
 
+mod raw_table;
+mod replace;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -20,13 +23,14 @@ mod tests;
 use nom::Parser;
 use nom::combinator::{cond, recognize};
 
+pub use raw_table::{RawEntry, RawTable, ReadableTable};
+pub use replace::replace_property;
 pub use scan::{check_properties, delivery_mode, property_flags, property_value};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::primitive::{
     Parsed, be_u8, be_u16, be_u64, long_bytes, put_shortstr, put_whole, shortstr,
 };
-use crate::table::FieldTable;
 
 /// The class of all content in AMQP 0-9-1.
 pub const BASIC_CLASS: u16 = 60;
@@ -61,6 +65,8 @@ pub const FLAG_APP_ID: u16 = 1 << 3;
 pub const FLAG_CLUSTER_ID: u16 = 1 << 2;
 
 const FLAG_CONTINUED: u16 = 1;
+/// Between `cluster-id` and the bit that announces another word: no property.
+const FLAG_UNKNOWN: u16 = 1 << 1;
 
 /// A content header: how large the body is, and what comes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,17 +93,6 @@ impl<'a> ContentHeader<'a> {
             body_size,
             properties,
         })
-    }
-}
-
-/// A field table as bytes, its 32-bit length included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawTable<'a>(pub &'a [u8]);
-
-impl RawTable<'_> {
-    /// Decodes the table.
-    pub fn decode(&self) -> Result<FieldTable, DecodeError> {
-        FieldTable::decode(self.0)
     }
 }
 
@@ -212,6 +207,11 @@ fn put_raw_table(out: &mut Vec<u8>, table: RawTable<'_>) -> Result<(), EncodeErr
 #[inline]
 fn flag_words(raw: &[u8]) -> Parsed<'_, u16> {
     let (mut rest, flags) = be_u16(raw)?;
+    if flags & FLAG_UNKNOWN != 0 {
+        return Err(nom::Err::Failure(DecodeError::UnknownProperties(
+            FLAG_UNKNOWN,
+        )));
+    }
     let mut last = flags;
     while last & FLAG_CONTINUED != 0 {
         (rest, last) = be_u16(rest)?;

@@ -202,9 +202,27 @@ fn a_continued_flag_word_may_not_announce_unknown_properties() {
 }
 
 #[test]
-fn bit_1_of_the_first_word_is_ignored() {
-    assert_eq!(Properties::parse(&[0, 2]), Ok(Properties::default()));
-    assert_eq!(check_properties(&[0, 2]), Ok(()));
+fn bit_1_of_the_first_word_is_refused() {
+    let refused = DecodeError::UnknownProperties(2);
+    assert_eq!(Properties::parse(&[0, 2]), Err(refused));
+    assert_eq!(check_properties(&[0, 2]), Err(refused));
+    assert_eq!(check_properties(&[0x10, 2, 2]), Err(refused));
+}
+
+#[test]
+fn a_flag_without_its_value_is_truncated() {
+    for raw in [
+        &[0x80, 0][..],
+        &[0, 0x40],
+        &[0, 0x40, 1, 2, 3, 4, 5, 6, 7],
+        &[0x10, 0],
+    ] {
+        assert_eq!(
+            check_properties(raw),
+            Err(DecodeError::Truncated),
+            "{raw:?}"
+        );
+    }
 }
 
 #[test]
