@@ -92,7 +92,7 @@ fn a_damaged_catalogue_is_set_aside_and_rebuilt() {
     node.start_again();
     assert_eq!(node.definitions(), before);
     assert!(set_aside(node.dir()), "kept for inspection");
-    let log = node.broker().log();
+    let log = node.broker().start_log();
     assert!(log.contains("catalogue set aside"), "{log}");
     node.kill_and_start();
     assert_eq!(node.definitions(), before);

@@ -37,7 +37,7 @@ fn killed() -> Node {
 fn assert_goes_on(node: &mut Node, queues: &[&str], is_torn: bool) {
     node.start_again();
     assert_eq!(node.names("queues/%2F"), queues);
-    let log = node.broker().log();
+    let log = node.broker().start_log();
     assert_eq!(log.contains(TORN), is_torn, "{log}");
     ask(
         &mut node.peer("/"),
@@ -48,7 +48,7 @@ fn assert_goes_on(node: &mut Node, queues: &[&str], is_torn: bool) {
     wanted.push("new");
     wanted.sort_unstable();
     assert_eq!(node.names("queues/%2F"), wanted);
-    let log = node.broker().log();
+    let log = node.broker().start_log();
     assert!(!log.contains("log damaged"), "{log}");
 }
 

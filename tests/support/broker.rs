@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -129,6 +129,21 @@ impl Broker {
     /// What followed that line.
     pub(crate) fn more_lines(&self) -> String {
         read(&self.said.stdout)
+    }
+
+    /// What it logged up to this text and behind it, as far as that came in time: the log comes
+    /// another way than the address line and answers.
+    pub(crate) fn log_with(&self, wanted: &str) -> String {
+        let deadline = Instant::now() + START;
+        while !self.log().contains(wanted) && Instant::now() < deadline {
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        self.log()
+    }
+
+    /// What it logged until it was ready, and perhaps more.
+    pub(crate) fn start_log(&self) -> String {
+        self.log_with("ready amqp=")
     }
 
     /// What it logged so far.
