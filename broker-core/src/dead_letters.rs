@@ -64,7 +64,7 @@ impl Vhost {
     }
 
     /// Publishes one letter. An exchange that is not there, or nothing bound, drops it, as
-    /// RabbitMQ does.
+    /// RabbitMQ does; nothing in the message itself does.
     fn move_one(&self, source: &Arc<QueueHandle>, letter: &DeadLetter, now: Timestamp) {
         let Some(target) = source.dead_letter_to() else {
             return;
@@ -72,9 +72,8 @@ impl Vhost {
         let Some(record) = letter.message.iter().next() else {
             return;
         };
-        let Ok(delivered) = readdress(letter, &source.identity().name, &target, now) else {
-            return;
-        };
+        let death = (letter.reason, now);
+        let delivered = readdress(record, death, &source.identity().name, &target);
         let Delivered {
             properties,
             headers,
@@ -83,7 +82,7 @@ impl Vhost {
             ..
         } = &delivered;
         let keys: SmallVec<[&str; 1]> = routing_keys.iter().map(String::as_str).collect();
-        let Some(&key) = keys.first() else { return };
+        let key = keys.first().copied().unwrap_or(record.routing_key_str());
         let routing = Routing {
             routing_keys: keys.clone(),
             headers: headers.as_ref(),

@@ -45,6 +45,17 @@ pub struct ConfirmRun {
     pub count: u32,
 }
 
+/// Consecutive deliveries to one consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryRun {
+    /// The consumer's channel.
+    pub channel: u16,
+    /// The consumer.
+    pub consumer: ConsumerId,
+    /// How many.
+    pub count: u32,
+}
+
 /// What a queue answers to a command of a channel.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -136,6 +147,22 @@ impl Mail {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
+
+    /// Names the consumer of the records that were appended last.
+    fn add_run(&mut self, run: DeliveryRun) {
+        match self.items.last_mut() {
+            Some(Item::Deliveries {
+                channel,
+                consumer,
+                count,
+            }) if *channel == run.channel && *consumer == run.consumer => *count += run.count,
+            _ => self.items.push(Item::Deliveries {
+                channel: run.channel,
+                consumer: run.consumer,
+                count: run.count,
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -212,25 +239,24 @@ impl Inbox {
         consumer: ConsumerId,
         records: &mut Records,
     ) -> Pushed {
-        let count = records.len() as u32;
+        let run = DeliveryRun {
+            channel,
+            consumer,
+            count: records.len() as u32,
+        };
+        self.push_runs(&[run], records)
+    }
+
+    /// [`Self::push_deliveries`] to several consumers: `records` are those of the runs, in order.
+    #[must_use]
+    pub fn push_runs(&self, runs: &[DeliveryRun], records: &mut Records) -> Pushed {
         let mut state = self.state.lock();
         if state.closed {
             return Pushed::Closed;
         }
         state.mail.records.append(records);
-        match state.mail.items.last_mut() {
-            Some(Item::Deliveries {
-                channel: c,
-                consumer: id,
-                count: n,
-            }) if *c == channel && *id == consumer => {
-                *n += count;
-            }
-            _ => state.mail.items.push(Item::Deliveries {
-                channel,
-                consumer,
-                count,
-            }),
+        for run in runs {
+            state.mail.add_run(*run);
         }
         Pushed::Done(state.waker.take())
     }

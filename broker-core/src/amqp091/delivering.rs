@@ -491,7 +491,7 @@ fn encode_content(
 ) -> Result<(), BrokerError> {
     let body_len = record.body_len() as u64;
     if record.has_bcc() {
-        let properties = without_bcc(record.properties())?;
+        let properties = without_bcc(record.properties());
         amqp_codec::put_content_header(turn.out.buffer(), channel, &properties, body_len);
     } else {
         amqp_codec::put_content_header(turn.out.buffer(), channel, record.properties(), body_len);

@@ -7,14 +7,14 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{Properties, basic};
+use amqp_codec::{FLAG_REPLY_TO, basic, replace_property};
 
 use super::assembler::Content;
 use super::channel::{Channel, Consumer, Mode};
 use super::consuming::random_name;
-use super::publishing::{Traits, check_target};
+use super::publishing::{Traits, bad_properties, check_target};
 use super::session::count;
-use super::turn::{Turn, encode_failed};
+use super::turn::Turn;
 use crate::error::BrokerError;
 use crate::inbox::{ConsumerId, Inbox, Pushed};
 use crate::message::{Body, Message, Records};
@@ -87,19 +87,14 @@ impl Channel {
     }
 
     /// The properties of a request with the channel's reply address in place of the pseudo queue.
-    pub(super) fn with_reply_token<'a>(
-        &'a self,
-        mut properties: Properties<'a>,
-    ) -> Result<Vec<u8>, BrokerError> {
+    pub(super) fn with_reply_token(&self, raw: &[u8]) -> Result<Vec<u8>, BrokerError> {
         let Some((_, name)) = &self.reply_consumer else {
             return Err(BrokerError::precondition(
                 "fast reply consumer does not exist",
             ));
         };
-        properties.reply_to = Some(name);
-        let mut rewritten = Vec::new();
-        properties.encode(&mut rewritten).map_err(encode_failed)?;
-        Ok(rewritten)
+        let reply_to = [&[name.len() as u8], name.as_bytes()].concat();
+        replace_property(raw, FLAG_REPLY_TO, Some(&reply_to)).map_err(bad_properties)
     }
 
     /// Delivers a message whose routing key is a reply address; none if it is not one.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use amqp_codec::{
-    FLAG_EXPIRATION, FLAG_HEADERS, FLAG_PRIORITY, FLAG_REPLY_TO, FLAG_USER_ID, FieldTable,
-    FieldValue, Properties, ReplyCode, basic, check_properties, delivery_mode, property_flags,
-    property_value,
+    DecodeError, FLAG_EXPIRATION, FLAG_HEADERS, FLAG_PRIORITY, FLAG_REPLY_TO, FLAG_USER_ID,
+    FieldTable, FieldValue, RawEntry, RawTable, ReplyCode, basic, check_properties, delivery_mode,
+    property_flags, property_value, replace_property,
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -65,6 +65,7 @@ impl Channel {
             ));
         }
         let traits = if flags & NEED_DECODING == 0 && !content.method.immediate {
+            check_properties(content.properties).map_err(bad_properties)?;
             Traits {
                 persistent: is_persistent(content.properties)?,
                 ..Traits::default()
@@ -155,7 +156,7 @@ impl Channel {
             count(&totals.return_unroutable, 1);
             let properties = traits.rewritten.as_deref().unwrap_or(content.properties);
             match traits.has_bcc {
-                true => self.send_return(content, &without_bcc(properties)?, turn)?,
+                true => self.send_return(content, &without_bcc(properties), turn)?,
                 false => self.send_return(content, properties, turn)?,
             }
         } else {
@@ -223,8 +224,7 @@ impl Channel {
             rewritten: None,
         };
         if short_text(raw, FLAG_REPLY_TO) == Some(direct_reply::QUEUE) {
-            let properties = Properties::parse(raw).map_err(bad_properties)?;
-            traits.rewritten = Some(self.with_reply_token(properties)?);
+            traits.rewritten = Some(self.with_reply_token(raw)?);
         }
         Ok(traits)
     }
@@ -335,7 +335,7 @@ fn find_route(
 }
 
 /// Properties that cannot be read.
-fn bad_properties(error: amqp_codec::DecodeError) -> BrokerError {
+pub(super) fn bad_properties(error: DecodeError) -> BrokerError {
     BrokerError::new(ReplyCode::FrameError, error.to_string())
 }
 
@@ -344,14 +344,26 @@ fn is_persistent(raw: &[u8]) -> Result<bool, BrokerError> {
     Ok(delivery_mode(raw).map_err(bad_properties)? == Some(2))
 }
 
-/// The headers, when they can be read. A table with names or texts that are not UTF-8 is passed
-/// on as it is, but the broker does not look into it.
+/// The headers, as far as they can be read. Entries with names that are not UTF-8 are passed on as
+/// they are, and the broker does not look into them: so they may not be CC or BCC.
 fn headers(raw: &[u8]) -> Result<Option<FieldTable>, BrokerError> {
-    match value_of(raw, FLAG_HEADERS)?.map(FieldTable::decode) {
-        None | Some(Err(amqp_codec::DecodeError::Utf8)) => Ok(None),
-        Some(Ok(table)) => Ok(Some(table)),
-        Some(Err(error)) => Err(bad_properties(error)),
+    let Some(table) = value_of(raw, FLAG_HEADERS)? else {
+        return Ok(None);
+    };
+    match FieldTable::decode(table) {
+        Err(DecodeError::Utf8) => {}
+        decoded => return decoded.map(Some).map_err(bad_properties),
     }
+    let readable = RawTable(table).readable().map_err(bad_properties)?;
+    for name in ["CC", "BCC"] {
+        let is_name = |entry: &RawEntry<'_>| entry.name == name.as_bytes();
+        if readable.unreadable.iter().any(is_name) {
+            return Err(BrokerError::precondition(format!(
+                "invalid message: header '{name}' holds a name that is not UTF-8"
+            )));
+        }
+    }
+    Ok(Some(readable.table))
 }
 
 /// A short string property, when it is text.
@@ -366,10 +378,11 @@ fn value_of(raw: &[u8], flag: u16) -> Result<Option<&[u8]>, BrokerError> {
 
 fn check_user_id(raw: &[u8], turn: &Turn<'_>) -> Result<(), BrokerError> {
     let user = &turn.session.user;
-    match short_text(raw, FLAG_USER_ID) {
-        Some(claimed) if *claimed != *user.name && !user.is_impersonator() => {
+    match value_of(raw, FLAG_USER_ID)? {
+        Some(claimed) if claimed != user.name.as_bytes() && !user.is_impersonator() => {
             Err(BrokerError::precondition(format!(
-                "user_id property set to '{claimed}' but authenticated user was '{}'",
+                "user_id property set to '{}' but authenticated user was '{}'",
+                String::from_utf8_lossy(claimed),
                 user.name
             )))
         }
@@ -425,24 +438,17 @@ fn extra_keys(headers: Option<&FieldTable>) -> Result<Vec<String>, BrokerError> 
     Ok(keys)
 }
 
-/// The same properties without the BCC header, which nobody but the broker may see.
-pub(super) fn without_bcc(raw: &[u8]) -> Result<Vec<u8>, BrokerError> {
-    let mut properties = Properties::parse(raw).map_err(bad_properties)?;
-    let mut table = match properties.headers {
-        Some(headers) => headers.decode().map_err(bad_properties)?,
-        None => return Ok(raw.to_vec()),
+/// The same properties without the BCC header, which nobody but the broker may see. Publishing
+/// refuses properties for which this could fail; from elsewhere they are better left out than told.
+pub(super) fn without_bcc(raw: &[u8]) -> Vec<u8> {
+    let rewritten = || match property_value(raw, FLAG_HEADERS)? {
+        Some(headers) => {
+            let headers = RawTable(headers).without("BCC")?;
+            replace_property(raw, FLAG_HEADERS, Some(&headers))
+        }
+        None => Ok(raw.to_vec()),
     };
-    table.remove("BCC");
-    let mut encoded = Vec::new();
-    table
-        .encode(&mut encoded)
-        .map_err(super::turn::encode_failed)?;
-    properties.headers = Some(amqp_codec::RawTable(&encoded));
-    let mut rewritten = Vec::new();
-    properties
-        .encode(&mut rewritten)
-        .map_err(super::turn::encode_failed)?;
-    Ok(rewritten)
+    rewritten().unwrap_or_else(|_: DecodeError| vec![0, 0])
 }
 
 impl Channel {

@@ -29,10 +29,16 @@ pub struct Target {
 }
 
 /// Where messages with one routing key, published to one exchange, go.
+///
+/// The names lie in the route itself, and the route on cache lines of its own: as little strings
+/// of the heap they shared a line with whatever another thread was writing to, and comparing six
+/// bytes was a quarter of all the time.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Route {
-    exchange: Box<str>,
-    routing_key: Box<str>,
+    /// Exchange, then routing key.
+    names: SmallVec<[u8; 64]>,
+    exchange_len: usize,
     generation: Arc<AtomicU64>,
     seen: u64,
     rights_seen: u64,
@@ -57,8 +63,10 @@ impl Route {
             })
             .collect();
         Route {
-            exchange: exchange.into(),
-            routing_key: routing_key.into(),
+            names: [exchange.as_bytes(), routing_key.as_bytes()]
+                .concat()
+                .into(),
+            exchange_len: exchange.len(),
             generation,
             seen,
             rights_seen,
@@ -68,7 +76,22 @@ impl Route {
 
     #[inline]
     fn is_for(&self, exchange: &str, routing_key: &str) -> bool {
-        *self.routing_key == *routing_key && *self.exchange == *exchange
+        let (own_exchange, own_key) = self.names.split_at(self.exchange_len);
+        own_key == routing_key.as_bytes() && own_exchange == exchange.as_bytes()
+    }
+
+    /// Where it lies in a table of `size` slots.
+    fn slot(exchange: &[u8], routing_key: &[u8], size: usize) -> usize {
+        let mut hasher = FxHasher::default();
+        hasher.write(exchange);
+        hasher.write(routing_key);
+        // The high bits of Fx are the mixed ones.
+        (hasher.finish() >> 32) as usize & (size - 1)
+    }
+
+    fn own_slot(&self, size: usize) -> usize {
+        let (exchange, routing_key) = self.names.split_at(self.exchange_len);
+        Route::slot(exchange, routing_key, size)
     }
 
     #[inline]
@@ -100,7 +123,11 @@ impl Routes {
                 .is_some_and(|route| route.is_for(exchange, routing_key))
         };
         if !self.table.get(self.last).is_some_and(hit) {
-            let slot = self.slot(exchange, routing_key)?;
+            if self.table.is_empty() {
+                return None;
+            }
+            let names = (exchange.as_bytes(), routing_key.as_bytes());
+            let slot = Route::slot(names.0, names.1, self.table.len());
             if !hit(&self.table[slot]) {
                 return None;
             }
@@ -116,13 +143,13 @@ impl Routes {
         if self.table.is_empty() {
             self.table.push(None);
         }
-        let mut slot = self.slot(&route.exchange, &route.routing_key).unwrap_or(0);
-        let collides = self.table[slot]
-            .as_ref()
-            .is_some_and(|other| !other.is_for(&route.exchange, &route.routing_key));
+        let mut slot = route.own_slot(self.table.len());
+        let collides = self.table[slot].as_ref().is_some_and(|other| {
+            (&other.names, other.exchange_len) != (&route.names, route.exchange_len)
+        });
         if collides && self.table.len() < ROUTES_MAX {
             self.grow();
-            slot = self.slot(&route.exchange, &route.routing_key).unwrap_or(0);
+            slot = route.own_slot(self.table.len());
         }
         self.last = slot;
         self.table[slot].insert(Box::new(route))
@@ -132,20 +159,8 @@ impl Routes {
         let size = (self.table.len() * 4).clamp(4, ROUTES_MAX);
         let old = std::mem::replace(&mut self.table, (0..size).map(|_| None).collect());
         for route in old.into_iter().flatten() {
-            if let Some(slot) = self.slot(&route.exchange, &route.routing_key) {
-                self.table[slot] = Some(route);
-            }
+            let slot = route.own_slot(size);
+            self.table[slot] = Some(route);
         }
-    }
-
-    fn slot(&self, exchange: &str, routing_key: &str) -> Option<usize> {
-        if self.table.is_empty() {
-            return None;
-        }
-        let mut hasher = FxHasher::default();
-        hasher.write(exchange.as_bytes());
-        hasher.write(routing_key.as_bytes());
-        // The high bits of Fx are the mixed ones.
-        Some((hasher.finish() >> 32) as usize & (self.table.len() - 1))
     }
 }

@@ -8,14 +8,15 @@ use amqp_codec::{FieldTable, FieldValue};
 const EXACT_FLOATS_MAX: f64 = (1u64 << 53) as f64;
 
 /// Appends bytes that two values share exactly when they are equal after decoding: the width of
-/// a number does not count, nor whether it is an integer or a float, nor whether bytes came as
-/// text. Inside tables and arrays, where RabbitMQ keeps the types, all of that does.
+/// a number does not count, nor whether it is an integer, a timestamp or a float, nor whether
+/// bytes came as text. Inside tables and arrays, where RabbitMQ keeps the types, all of that does.
 pub(crate) fn put_canonical(value: &FieldValue, out: &mut Vec<u8>) {
     if let Some(integer) = value.as_i64() {
         put_integer(integer, out);
         return;
     }
     match value {
+        FieldValue::Timestamp(seconds) => put_seconds(*seconds, out),
         FieldValue::F32(float) => put_number(f64::from(*float), out),
         FieldValue::F64(float) => put_number(*float, out),
         FieldValue::LongString(bytes) | FieldValue::Bytes(bytes) => {
@@ -26,18 +27,33 @@ pub(crate) fn put_canonical(value: &FieldValue, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether two values are the same argument: as [`put_canonical`] has it, but an integer is no
-/// float.
+/// Whether two values are the same argument: as [`put_canonical`] has it, but neither an integer
+/// nor a timestamp is a float.
 pub(crate) fn equal(a: &FieldValue, b: &FieldValue) -> bool {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     put_canonical(a, &mut left);
     put_canonical(b, &mut right);
-    left == right && a.as_i64().is_some() == b.as_i64().is_some()
+    left == right && is_integer(a) == is_integer(b)
+}
+
+fn is_integer(value: &FieldValue) -> bool {
+    matches!(value, FieldValue::Timestamp(_)) || value.as_i64().is_some()
 }
 
 fn put_integer(integer: i64, out: &mut Vec<u8>) {
     out.push(b'n');
     out.extend_from_slice(&integer.to_be_bytes());
+}
+
+/// A timestamp is an integer, and may be larger than any other.
+fn put_seconds(seconds: u64, out: &mut Vec<u8>) {
+    match i64::try_from(seconds) {
+        Ok(integer) => put_integer(integer, out),
+        Err(_) => {
+            out.push(b'T');
+            out.extend_from_slice(&seconds.to_be_bytes());
+        }
+    }
 }
 
 /// A float with an integer's value equals the integer.

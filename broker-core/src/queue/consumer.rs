@@ -1,20 +1,10 @@
-//! One consumer of a queue: what it may take, what is staged for it, what it owes.
-//!
-//! What is chosen for a consumer is staged here and pushed to its inbox once per batch. Its bytes
-//! are counted in the inbox in steps, so that a step is all it can take too much.
+//! One consumer of a queue: what it may take and what it owes. What is chosen for it is staged at
+//! its outlet, not here.
 
 use super::command::ConsumerSpec;
+use super::consumers::OutletKey;
 use super::effects::Effects;
-use super::spare;
-use crate::inbox::{ConsumerId, Event, INBOX_BYTES_MAX, Pushed};
-use crate::message::{RecordRef, Records};
-
-/// Staged bytes are counted in the connection's inbox at the latest when they are this many; so
-/// much may each consumer exceed what its connection has room for.
-const RESERVE_STEP_BYTES: usize = 4 * 1024;
-
-/// First capacity of a stage.
-const STAGE_BYTES: usize = 32 * 1024;
+use crate::inbox::{ConsumerId, Event, INBOX_BYTES_MAX};
 
 /// Where a consumer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +25,29 @@ pub(super) struct Consumer {
     /// Deliveries it has not settled, those still in its inbox included.
     pub(super) unacked: u32,
     pub(super) seat: Seat,
-    staged: Records,
-    /// Staged bytes that its inbox does not count yet.
-    unreserved: usize,
+    /// Where its messages leave the queue.
+    pub(super) outlet: OutletKey,
 }
 
 impl Consumer {
-    pub(super) fn new(spec: ConsumerSpec) -> Consumer {
+    pub(super) fn new(spec: ConsumerSpec, outlet: OutletKey) -> Consumer {
         Consumer {
             spec,
             unacked: 0,
             seat: Seat::InTurn,
-            staged: Records::new(),
-            unreserved: 0,
+            outlet,
         }
     }
 
     /// Takes the credit for one message, if it can take one now ([`Seat::InTurn`]).
+    /// `unreserved` bytes are staged for its connection without being counted there.
     #[inline]
-    pub(super) fn claim(&self) -> Seat {
+    pub(super) fn claim(&self, unreserved: usize) -> Seat {
         let spec = &self.spec;
         if !spec.no_ack && spec.prefetch != 0 && self.unacked >= u32::from(spec.prefetch) {
             return Seat::Full;
         }
-        if spec.inbox.bytes() + self.unreserved >= INBOX_BYTES_MAX {
+        if spec.inbox.bytes() + unreserved >= INBOX_BYTES_MAX {
             return match spec.inbox.is_closed() {
                 true => Seat::Gone,
                 false => Seat::Waiting,
@@ -94,42 +83,6 @@ impl Consumer {
         }
         self.unacked += 1;
         Some(self.spec.id)
-    }
-
-    /// Stages a message. True if it is the first one.
-    #[inline]
-    pub(super) fn stage(&mut self, record: RecordRef<'_>) -> bool {
-        let is_first = self.staged.is_empty();
-        if is_first && self.staged.capacity() == 0 {
-            self.staged = spare::take(STAGE_BYTES);
-        }
-        self.staged.push_record(record);
-        self.unreserved += record.memory_bytes();
-        if self.unreserved >= RESERVE_STEP_BYTES {
-            let bytes = std::mem::take(&mut self.unreserved);
-            self.spec.inbox.reserve_bytes(bytes);
-        }
-        is_first
-    }
-
-    /// Pushes what is staged. If the connection is closed it comes back, and its inbox does not
-    /// count it any more.
-    pub(super) fn flush(&mut self, effects: &mut Effects) -> Option<Records> {
-        let (spec, mut records) = (&self.spec, std::mem::take(&mut self.staged));
-        let inbox = &spec.inbox;
-        inbox.reserve_bytes(std::mem::take(&mut self.unreserved));
-        match inbox.push_deliveries(spec.channel, spec.id, &mut records) {
-            pushed @ Pushed::Done(_) => {
-                effects.pushed(pushed);
-                spare::give(records);
-                None
-            }
-            Pushed::Closed => {
-                let bytes = records.iter().map(|record| record.memory_bytes()).sum();
-                inbox.release_bytes(bytes);
-                Some(records)
-            }
-        }
     }
 
     /// Tells the consumer that its queue is gone.

@@ -13,6 +13,8 @@
 //! A delivery that awaits its ack holds one credit of its channel until it is settled, also when
 //! its consumer is cancelled meanwhile.
 
+mod outlets;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -23,7 +25,9 @@ use super::consumer::{Consumer, Seat};
 use super::effects::Effects;
 use crate::credit::ChannelCredit;
 use crate::inbox::{ConsumerId, Inbox};
-use crate::message::{RecordRef, Records};
+use crate::message::RecordRef;
+use outlets::Outlets;
+pub(super) use outlets::{OutletKey, Unsent};
 
 /// Names a consumer while it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +49,6 @@ struct Departed {
     unacked: u32,
 }
 
-/// Staged messages of a consumer whose connection is gone.
-#[derive(Debug)]
-pub(super) struct Unsent {
-    pub(super) key: Key,
-    pub(super) records: Records,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     seats: Vec<Option<Consumer>>,
@@ -60,7 +57,7 @@ pub(super) struct Consumers {
     /// Highest priority first.
     turns: Vec<Turn>,
     waiting: Vec<Key>,
-    staged: Vec<Key>,
+    outlets: Outlets,
     gone: Vec<ConsumerId>,
     departed: FxHashMap<ConsumerId, Departed>,
     /// Connections with a limited channel that got credit back.
@@ -89,6 +86,7 @@ impl Consumers {
 
     pub(super) fn add(&mut self, spec: ConsumerSpec) {
         let (id, priority) = (spec.id, spec.priority);
+        let outlet = self.outlets.join(&spec.inbox);
         let key = match self.free.pop() {
             Some(key) => key,
             None => {
@@ -96,7 +94,7 @@ impl Consumers {
                 Key(self.seats.len() as u32 - 1)
             }
         };
-        self.seats[key.0 as usize] = Some(Consumer::new(spec));
+        self.seats[key.0 as usize] = Some(Consumer::new(spec, outlet));
         self.by_id.insert(id, key);
         let turn = self.turn(priority);
         turn.members += 1;
@@ -107,7 +105,7 @@ impl Consumers {
     pub(super) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
         let key = self.by_id.remove(&id)?;
         let consumer = self.seats[key.0 as usize].take()?;
-        debug_assert!(!self.staged.contains(&key), "every command flushes");
+        self.outlets.leave(consumer.outlet);
         match consumer.seat {
             Seat::InTurn => self
                 .turn(consumer.spec.priority)
@@ -157,6 +155,10 @@ impl Consumers {
         effects.freed.append(&mut self.freed);
     }
 
+    pub(super) fn key_of(&self, id: ConsumerId) -> Option<Key> {
+        self.by_id.get(&id).copied()
+    }
+
     #[inline]
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Consumer> {
         self.seats.get_mut(key.0 as usize)?.as_mut()
@@ -172,7 +174,7 @@ impl Consumers {
                     turn.ring.pop_front();
                     continue;
                 };
-                consumer.seat = consumer.claim();
+                consumer.seat = consumer.claim(self.outlets.unreserved(consumer.outlet));
                 match consumer.seat {
                     Seat::InTurn => {
                         if turn.ring.len() > 1 {
@@ -205,24 +207,16 @@ impl Consumers {
     #[inline]
     pub(super) fn stage(&mut self, key: Key, record: RecordRef<'_>) -> Option<ConsumerId> {
         let consumer = self.seats[key.0 as usize].as_mut()?;
-        if consumer.stage(record) {
-            self.staged.push(key);
-        }
+        let spec = &consumer.spec;
+        self.outlets
+            .stage(consumer.outlet, spec.channel, spec.id, record);
         consumer.count_delivery()
     }
 
-    /// Pushes what is staged to the inboxes, one push per consumer, and gives back what could not
-    /// be pushed.
+    /// Pushes what is staged to the inboxes, one push per connection, and gives back what could
+    /// not be pushed.
     pub(super) fn flush(&mut self, effects: &mut Effects) -> Vec<Unsent> {
-        let mut unsent = Vec::new();
-        // In the order in which they were first chosen: the client sees it in its delivery tags.
-        for key in std::mem::take(&mut self.staged) {
-            let consumer = self.seats[key.0 as usize].as_mut();
-            if let Some(records) = consumer.and_then(|consumer| consumer.flush(effects)) {
-                unsent.push(Unsent { key, records });
-            }
-        }
-        unsent
+        self.outlets.flush(effects)
     }
 
     /// So many deliveries of a consumer were settled or came back: their credit is free.
@@ -292,7 +286,7 @@ impl Consumers {
 
     /// Bytes of memory, roughly.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.seats.capacity() * size_of::<Option<Consumer>>()
+        self.seats.capacity() * size_of::<Option<Consumer>>() + self.outlets.memory_bytes()
     }
 
     /// Without consumers nothing is kept.

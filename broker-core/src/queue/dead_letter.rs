@@ -5,10 +5,12 @@
 //!                 original-expiration: S } … ]        newest first, one per queue and reason
 //! ```
 //!
-//! Pure functions on raw properties. They publish nothing and know no topology.
+//! Pure functions on raw properties. They publish nothing and know no topology. They never fail:
+//! text need not be UTF-8, and what is malformed gives way rather than take the message with it.
 
 use amqp_codec::{
-    DecodeError, EncodeError, FieldTable, FieldValue, Properties, RawTable, ShortString,
+    DecodeError, FLAG_EXPIRATION, FLAG_HEADERS, FieldTable, FieldValue, RawTable, ReadableTable,
+    ShortString, check_properties, property_value, replace_property,
 };
 
 use super::settings::DeadLetterTo;
@@ -91,84 +93,82 @@ impl Delivered {
     }
 }
 
-/// Why a dead letter cannot be rewritten.
-#[derive(Debug, thiserror::Error)]
-pub enum ReaddressError {
-    /// The container is empty.
-    #[error("no message")]
-    NoMessage,
-    /// Its properties or headers are no valid ones.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// The new properties do not fit their length fields.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-}
-
-/// Rewrites a message that died in `source` for its dead-letter exchange.
+/// Rewrites a message that died in `source`, why and when, for its dead-letter exchange.
 pub fn readdress(
-    letter: &DeadLetter,
+    record: RecordRef<'_>,
+    (reason, now): (Reason, Timestamp),
     source: &str,
     to: &DeadLetterTo,
-    now: Timestamp,
-) -> Result<Delivered, ReaddressError> {
-    let record = letter
-        .message
-        .iter()
-        .next()
-        .ok_or(ReaddressError::NoMessage)?;
-    let properties = Properties::parse(record.properties())?;
-    let headers = match properties.headers {
-        Some(raw) => raw.decode()?,
-        None => FieldTable::new(),
-    };
+) -> Delivered {
+    let raw = record.properties();
+    let ReadableTable {
+        table,
+        mut unreadable,
+    } = headers(raw);
     let death = Death {
-        reason: letter.reason,
+        reason,
         queue: source,
         exchange: record.exchange_str(),
-        routing_keys: keys(record, &headers, &["CC"]),
-        original_expiration: properties.expiration,
+        routing_keys: keys(record, &table, &["CC"]),
+        original_expiration: property_value(raw, FLAG_EXPIRATION).ok().flatten(),
         seconds: now.seconds(),
     };
-    let (deaths, mut headers) = death.recorded(headers);
+    let (deaths, mut table) = death.recorded(table);
+    unreadable.retain(|entry| !is_name_of(entry.name, &table));
     let routing_keys = match &to.routing_key {
         Some(key) => {
-            headers.remove("CC");
-            headers.remove("BCC");
+            table.remove("CC");
+            table.remove("BCC");
+            unreadable.retain(|entry| entry.name != b"CC" && entry.name != b"BCC");
             vec![key.to_string()]
         }
-        None => keys(record, &headers, &["CC", "BCC"]),
+        None => keys(record, &table, &["CC", "BCC"]),
     };
-    let expiration = None;
-    let properties = encoded(
-        Properties {
-            expiration,
-            ..properties
-        },
-        &headers,
-    )?;
-    let has_bcc = headers.remove("BCC").is_some();
-    Ok(Delivered {
+    let unreadable_bcc = unreadable.iter().any(|entry| entry.name == b"BCC");
+    let mut headers = ReadableTable { table, unreadable };
+    let properties = with_headers(raw, &headers);
+    let has_bcc = headers.table.remove("BCC").is_some() || unreadable_bcc;
+    Delivered {
         properties,
-        headers: Some(headers),
+        headers: Some(headers.table),
         routing_keys,
         has_bcc,
-        reason: letter.reason,
+        reason,
         deaths,
-    })
+    }
 }
 
-fn encoded(properties: Properties<'_>, headers: &FieldTable) -> Result<Vec<u8>, EncodeError> {
+/// The headers; none when they are malformed, which no publish lets pass.
+fn headers(raw: &[u8]) -> ReadableTable<'_> {
+    let readable = |raw| match FieldTable::decode(raw) {
+        Ok(table) => Ok(ReadableTable {
+            table,
+            unreadable: Vec::new(),
+        }),
+        Err(_) => RawTable(raw).readable(),
+    };
+    let value = property_value(raw, FLAG_HEADERS).ok().flatten();
+    value.and_then(|raw| readable(raw).ok()).unwrap_or_default()
+}
+
+/// Whether an entry of these bytes as its name is told anew in the table.
+fn is_name_of(name: &[u8], table: &FieldTable) -> bool {
+    str::from_utf8(name).is_ok_and(|name| table.contains(name))
+}
+
+/// The properties with these headers and without an expiration. Malformed ones are left behind:
+/// with them the message could not be delivered to anybody.
+fn with_headers(raw: &[u8], headers: &ReadableTable<'_>) -> Vec<u8> {
     let mut table = Vec::new();
-    headers.encode(&mut table)?;
-    let headers = Some(RawTable(&table));
-    let mut encoded = Vec::with_capacity(table.len() + 64);
-    Properties {
-        headers,
-        ..properties
+    if headers.encode(&mut table).is_err() {
+        return raw.to_vec();
     }
-    .encode(&mut encoded)?;
-    Ok(encoded)
+    let replaced = |raw: &[u8]| -> Result<Vec<u8>, DecodeError> {
+        check_properties(raw)?;
+        let raw = replace_property(raw, FLAG_HEADERS, Some(&table))?;
+        replace_property(&raw, FLAG_EXPIRATION, None)
+    };
+    replaced(raw).unwrap_or_else(|_| [&FLAG_HEADERS.to_be_bytes(), &table[..]].concat())
 }
 
 /// One death, as x-death tells it.
@@ -177,7 +177,7 @@ struct Death<'a> {
     queue: &'a str,
     exchange: &'a str,
     routing_keys: Vec<String>,
-    original_expiration: Option<&'a str>,
+    original_expiration: Option<&'a [u8]>,
     seconds: u64,
 }
 
@@ -228,7 +228,8 @@ impl Death<'_> {
         let keys = self.routing_keys.iter().map(|key| text(key)).collect();
         set(&mut death, "routing-keys", FieldValue::Array(keys));
         if let Some(expiration) = self.original_expiration {
-            set(&mut death, "original-expiration", text(expiration));
+            let expiration = FieldValue::LongString(expiration.to_vec());
+            set(&mut death, "original-expiration", expiration);
         }
         if is_first { death } else { sorted(death) }
     }

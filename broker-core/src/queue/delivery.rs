@@ -123,18 +123,26 @@ impl Queue {
     }
 
     fn take_back(&mut self, unsent: Unsent) {
-        let Unsent { key, records } = unsent;
-        let no_ack = self
-            .consumers
-            .get(key)
-            .is_some_and(|consumer| consumer.spec.no_ack);
-        if no_ack {
-            self.put_back_unseen(&[], &records);
-        } else {
-            let ordinals: Vec<u64> = records.iter().map(|record| record.ordinal()).collect();
-            self.put_back_unseen(&ordinals, &Records::new());
+        let Unsent { runs, records } = unsent;
+        let mut left = records.iter();
+        let (mut ordinals, mut unkept) = (Vec::new(), Records::new());
+        let mut keys: Vec<Key> = Vec::new();
+        for run in runs {
+            let key = self.consumers.key_of(run.consumer);
+            let consumer = key.and_then(|key| self.consumers.get(key));
+            let no_ack = consumer.is_some_and(|consumer| consumer.spec.no_ack);
+            for record in left.by_ref().take(run.count as usize) {
+                match no_ack {
+                    true => drop(unkept.push_record(record)),
+                    false => ordinals.push(record.ordinal()),
+                }
+            }
+            keys.extend(key);
         }
-        self.consumers.expel(key);
+        self.put_back_unseen(&ordinals, &unkept);
+        for key in keys {
+            self.consumers.expel(key);
+        }
     }
 
     /// basic.get: the head, whoever consumes.
@@ -152,12 +160,15 @@ impl Queue {
             effects.answer(reply, Answer::Empty);
             return;
         };
+        self.ready.take_head_of(0, &mut self.chunks);
+        // What is too late behind it is not counted as left.
+        self.expire();
         if !self.answer_with(place, reply, effects) {
+            self.put_back(place);
             return;
         }
         let record = self.chunks.record(place);
         self.totals.redeliver += u64::from(record.is_redelivered());
-        self.ready.take_head_of(0, &mut self.chunks);
         if no_ack {
             self.totals.get_no_ack += 1;
             self.chunks.remove(place);
@@ -168,10 +179,10 @@ impl Queue {
         }
     }
 
-    /// Answers basic.get with the head. False when nobody is left to read it.
+    /// Answers basic.get with a message taken out of line. False when nobody is left to read it.
     fn answer_with(&self, place: Place, reply: &ReplyTo, effects: &mut Effects) -> bool {
         let record = self.chunks.record(place);
-        let message_count = saturated(self.ready.tally().count - 1);
+        let message_count = saturated(self.ready.tally().count);
         let event = Event::Answer {
             channel: reply.channel,
             token: reply.token,

@@ -95,7 +95,8 @@ impl Queue {
         Some(entry.place)
     }
 
-    fn put_back(&mut self, place: Place) {
+    /// A message that was taken out of line returns to its place.
+    pub(super) fn put_back(&mut self, place: Place) {
         let priority = self.level(self.chunks.record(place));
         self.ready.put_back(priority, place, &self.chunks);
     }

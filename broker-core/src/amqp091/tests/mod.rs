@@ -5,4 +5,5 @@ mod closing;
 mod delivering;
 mod gate;
 mod limits;
+mod properties;
 mod support;

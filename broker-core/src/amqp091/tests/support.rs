@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use amqp_codec::{
-    Cut, FieldTable, FrameKind, Method, PROTOCOL_HEADER, basic, channel, connection, cut,
-    put_content, put_method, queue,
+    ContentHeader, Cut, FieldTable, Frame, FrameKind, Method, PROTOCOL_HEADER, basic, channel,
+    connection, cut, put_content, put_method, queue,
 };
 use parking_lot::Mutex;
 
@@ -252,6 +252,20 @@ impl Client {
 
     /// Works through the inbox, then reads everything that was sent.
     pub(super) fn received(&mut self) -> Vec<String> {
+        words(&self.received_bytes())
+    }
+
+    /// As [`Client::received`], but gives the properties of each message, as they were sent.
+    pub(super) fn received_properties(&mut self) -> Vec<Vec<u8>> {
+        let bytes = self.received_bytes();
+        frames(&bytes)
+            .filter(|frame| frame.kind == FrameKind::Header)
+            .map(|frame| ContentHeader::parse(frame.payload).expect("a header"))
+            .map(|header| header.properties.to_vec())
+            .collect()
+    }
+
+    fn received_bytes(&mut self) -> Vec<u8> {
         self.turn();
         let mut bytes = Vec::new();
         while !self.out.is_empty() {
@@ -264,7 +278,7 @@ impl Client {
             self.out.advance(piece.len());
             bytes.extend(piece);
         }
-        words(&bytes)
+        bytes
     }
 
     /// Works through the inbox.
@@ -324,14 +338,24 @@ pub(super) fn publish(channel: u16, routing_key: &str, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Frames as words.
-fn words(mut bytes: &[u8]) -> Vec<String> {
-    let mut words = Vec::new();
-    while !bytes.is_empty() {
+/// What was sent, cut.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
         let Ok(Cut::Frame { frame, len }) = cut(bytes, u32::MAX) else {
             panic!("what was sent is not frames: {bytes:?}");
         };
         bytes = &bytes[len..];
+        Some(frame)
+    })
+}
+
+/// Frames as words.
+fn words(bytes: &[u8]) -> Vec<String> {
+    let mut words = Vec::new();
+    for frame in frames(bytes) {
         let channel = frame.channel;
         match frame.kind {
             FrameKind::Method => words.push(format!("{channel} {}", method_words(frame.payload))),

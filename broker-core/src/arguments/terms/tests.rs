@@ -4,6 +4,12 @@ use amqp_codec::ShortString;
 
 use super::*;
 
+fn canonical(value: FieldValue) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_canonical(&value, &mut bytes);
+    bytes
+}
+
 #[test]
 fn values_are_shown_as_terms() {
     let table: FieldTable = [(ShortString::clipped("b"), FieldValue::Bool(true))]
@@ -51,12 +57,63 @@ fn equality_does_not_look_at_widths() {
 }
 
 #[test]
+fn a_timestamp_is_an_integer() {
+    for (integer, seconds) in [(FieldValue::I8(5), 5), (FieldValue::I64(i64::MAX), 1 << 63)] {
+        let is_equal = seconds == 5;
+        assert_eq!(equal(&integer, &FieldValue::Timestamp(seconds)), is_equal);
+        assert_eq!(equal(&FieldValue::Timestamp(seconds), &integer), is_equal);
+    }
+    assert!(!equal(&FieldValue::Timestamp(5), &5.0.into()));
+    assert!(!equal(
+        &FieldValue::I64(-1),
+        &FieldValue::Timestamp(u64::MAX)
+    ));
+    assert!(equal(
+        &FieldValue::Timestamp(u64::MAX),
+        &FieldValue::Timestamp(u64::MAX)
+    ));
+}
+
+#[test]
+fn timestamps_and_numbers_of_one_value_share_their_bytes() {
+    for equals in [
+        FieldValue::U16(1),
+        FieldValue::F64(1.0),
+        FieldValue::F32(1.0),
+    ] {
+        assert_eq!(canonical(FieldValue::Timestamp(1)), canonical(equals));
+    }
+    let large = [i64::MAX as u64, 1 << 63, (1 << 63) + 1, u64::MAX];
+    for (index, seconds) in large.into_iter().enumerate() {
+        for other in &large[..index] {
+            let other = FieldValue::Timestamp(*other);
+            assert_ne!(canonical(FieldValue::Timestamp(seconds)), canonical(other));
+        }
+        for integer in [i64::MIN, -1, 0] {
+            let integer = canonical(FieldValue::I64(integer));
+            assert_ne!(canonical(FieldValue::Timestamp(seconds)), integer);
+        }
+    }
+    let largest = FieldValue::Timestamp(i64::MAX as u64);
+    assert_eq!(canonical(largest), canonical(FieldValue::I64(i64::MAX)));
+}
+
+#[test]
+fn inside_arrays_and_tables_a_timestamp_is_no_integer() {
+    let timestamp = FieldValue::Timestamp(1);
+    for integer in [FieldValue::I32(1), FieldValue::LongLong(1)] {
+        let tables = [&timestamp, &integer].map(|value| {
+            let entry = (ShortString::clipped("a"), value.clone());
+            FieldValue::Table([entry].into_iter().collect())
+        });
+        assert_ne!(canonical(tables[0].clone()), canonical(tables[1].clone()));
+        let arrays = [&timestamp, &integer].map(|value| FieldValue::Array(vec![value.clone()]));
+        assert_ne!(canonical(arrays[0].clone()), canonical(arrays[1].clone()));
+    }
+}
+
+#[test]
 fn numbers_that_floats_cannot_tell_apart_stay_different() {
-    let canonical = |value: FieldValue| {
-        let mut bytes = Vec::new();
-        put_canonical(&value, &mut bytes);
-        bytes
-    };
     assert_eq!(
         canonical(FieldValue::I64(-7)),
         canonical(FieldValue::F32(-7.0))

@@ -74,6 +74,38 @@ fn basic_get_passes_over_what_is_too_late() {
 }
 
 #[test]
+fn basic_get_does_not_count_what_is_too_late_behind_its_message() {
+    for (behind, left) in [(vec!["late", "late"], 0), (vec!["late", "good", "late"], 2)] {
+        let mut bed = Bed::new(with_dead_letters(Settings::default()));
+        let late = own_ttl(&bed, "late", 10);
+        let behind = behind.into_iter().map(|body| match body {
+            "late" => late.clone(),
+            body => message(body),
+        });
+        bed.publish_all([message("head")].into_iter().chain(behind));
+        bed.now = bed.now.plus_ms(11);
+        let client = Client::new();
+        bed.submit(Command::Get {
+            no_ack: false,
+            reply: client.reply(1),
+            consumer: ConsumerId(1),
+        });
+        let seen = client.read();
+        let Seen::Event(Event::Answer {
+            answer: Answer::Got { message_count },
+            ..
+        }) = seen[0]
+        else {
+            panic!("get-ok first: {seen:?}");
+        };
+        assert_eq!(message_count, left);
+        assert_eq!(deliveries(seen)[0].body, "head");
+        bed.assert_counts(left.into(), 1);
+        assert_eq!(bury(&bed)[0], ("late".to_owned(), Reason::Expired));
+    }
+}
+
+#[test]
 fn only_the_head_expires() {
     let mut bed = Bed::new(with_dead_letters(Settings::default()));
     bed.publish_all([

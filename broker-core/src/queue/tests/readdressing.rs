@@ -1,8 +1,12 @@
 //! What a dead letter looks like at its exchange: RabbitMQ's bytes, counts, keys and cycles.
 
-use amqp_codec::{FieldValue, Properties, RawTable, ShortString};
+use amqp_codec::{
+    FLAG_CORRELATION_ID, FLAG_HEADERS, FieldValue, Properties, RawTable, ShortString,
+    check_properties, property_value,
+};
 
 use super::*;
+use crate::message::Position;
 use crate::queue::dead_letter::{Delivered, readdress};
 
 const SECONDS: u64 = 0x6b01_d746;
@@ -35,7 +39,7 @@ fn encoded(properties: Properties<'_>, headers: &FieldTable) -> Vec<u8> {
 }
 
 /// A message of these properties that was published with this key.
-fn letter(key: &str, properties: &[u8], reason: Reason) -> DeadLetter {
+fn published(key: &str, properties: &[u8]) -> Records {
     let mut message = Records::new();
     message.push(Message {
         exchange: "",
@@ -43,11 +47,7 @@ fn letter(key: &str, properties: &[u8], reason: Reason) -> DeadLetter {
         properties,
         ..super::message("body")
     });
-    DeadLetter {
-        ordinal: 1,
-        reason,
-        message,
-    }
+    message
 }
 
 fn to(routing_key: Option<&str>) -> DeadLetterTo {
@@ -65,14 +65,9 @@ fn die(
     queue: &str,
     routing_key: Option<&str>,
 ) -> Delivered {
-    let letter = letter(key, properties, reason);
-    readdress(
-        &letter,
-        queue,
-        &to(routing_key),
-        Timestamp(SECONDS * 1000 + 999),
-    )
-    .unwrap()
+    let message = published(key, properties);
+    let death = (reason, Timestamp(SECONDS * 1000 + 999));
+    readdress(message.at(Position(0)), death, queue, &to(routing_key))
 }
 
 fn headers(delivered: &Delivered) -> FieldTable {
@@ -322,8 +317,89 @@ fn an_automatic_circle_ends_and_one_with_a_reject_goes_on() {
     assert!(limit.is_cycle("a"));
 }
 
+/// Properties with just these headers.
+fn with_headers(entries: &[u8]) -> Vec<u8> {
+    let size = (entries.len() as u32).to_be_bytes();
+    [&FLAG_HEADERS.to_be_bytes(), &size[..], entries].concat()
+}
+
+/// The bytes of the headers.
+fn raw_headers(delivered: &Delivered) -> RawTable<'_> {
+    assert_eq!(check_properties(&delivered.properties), Ok(()));
+    let value = property_value(&delivered.properties, FLAG_HEADERS);
+    RawTable(value.unwrap().expect("a dead letter has headers"))
+}
+
 #[test]
-fn properties_that_are_none_are_an_error() {
-    let letter = letter("k", &[0x20, 0, 0, 0, 0, 9, 1], Reason::Expired);
-    assert!(readdress(&letter, "q", &to(None), Timestamp(0)).is_err());
+fn short_strings_that_are_not_utf8_go_along() {
+    let delivered = die(
+        "k",
+        b"\x85\0\x01\xFD\x02\xFF\xFE\x0210",
+        Reason::Expired,
+        "q",
+        None,
+    );
+    let value = property_value(&delivered.properties, FLAG_CORRELATION_ID);
+    assert_eq!(value, Ok(Some(&b"\xFF\xFE"[..])));
+    let table = raw_headers(&delivered).decode().unwrap();
+    let death = table.get("x-death").unwrap().as_array().unwrap()[0].clone();
+    let death = death.as_table().unwrap();
+    assert_eq!(death.get("original-expiration"), Some(&text("10")));
+}
+
+#[test]
+fn headers_whose_names_are_not_utf8_go_along_beside_the_deaths() {
+    let raw = with_headers(b"\x01\xFFB\x07\x02CCA\0\0\0\x07S\0\0\0\x02c1\x01tF\0\0\0\x03\x01\xFEV");
+    let delivered = die("k", &raw, Reason::Expired, "q", None);
+    assert_eq!(delivered.routing_keys, ["k", "c1"]);
+    assert!(
+        delivered.is_cycle("q"),
+        "deaths are told of, so a circle ends"
+    );
+    let again = die("k", &delivered.properties, Reason::Expired, "q", None);
+    let readable = raw_headers(&again).readable().unwrap();
+    let unreadable: Vec<&[u8]> = readable.unreadable.iter().map(|one| one.bytes).collect();
+    assert_eq!(
+        unreadable,
+        [&b"\x01\xFFB\x07"[..], b"\x01tF\0\0\0\x03\x01\xFEV"]
+    );
+    let deaths = readable.table.get("x-death").unwrap().as_array().unwrap();
+    assert_eq!(deaths.len(), 1);
+    let count = deaths[0].as_table().unwrap().get("count");
+    assert_eq!(count, Some(&FieldValue::I64(2)));
+}
+
+#[test]
+fn an_x_death_that_cannot_be_decoded_makes_way_for_one_that_can() {
+    let raw = with_headers(b"\x07x-deathA\0\0\0\x08F\0\0\0\x03\x01\xFFV\x01nB\x01");
+    let delivered = die("k", &raw, Reason::Rejected, "q", None);
+    assert_eq!(deaths(&delivered), [(1, "q".into(), "rejected".into())]);
+    assert_eq!(headers(&delivered).get("n"), Some(&FieldValue::U8(1)));
+}
+
+#[test]
+fn a_bcc_that_cannot_be_decoded_stays_hidden_or_goes() {
+    let raw = with_headers(b"\x03BCCA\0\0\0\x08F\0\0\0\x03\x01\xFFV");
+    assert!(die("k", &raw, Reason::Rejected, "q", None).has_bcc);
+    let delivered = die("k", &raw, Reason::Rejected, "q", Some("other"));
+    assert!(!delivered.has_bcc);
+    let readable = raw_headers(&delivered).readable().unwrap();
+    assert_eq!(readable.unreadable, []);
+}
+
+#[test]
+fn properties_that_are_none_give_way_to_the_deaths_and_the_message_lives() {
+    for raw in [
+        &[0x20, 0, 0, 0, 0, 9, 1][..],
+        &[0x20, 0, 0, 0, 0, 2, 1, b'n'],
+        &[0x80, 0],
+        &[0, 2],
+        &[0],
+    ] {
+        let delivered = die("k", raw, Reason::Expired, "q", None);
+        assert_eq!(delivered.routing_keys, ["k"]);
+        assert!(delivered.is_cycle("q"));
+        let death = [(1, "q".to_owned(), "expired".to_owned())];
+        assert_eq!(deaths(&delivered), death, "{raw:?}");
+    }
 }
