@@ -490,8 +490,8 @@ impl Connection {
         let Some(session) = &self.session else {
             return Ok(());
         };
-        let is_taken = |channel: &Box<Channel>| !(channel.is_closed && channel.gate.is_open());
-        if self.channels.get(&number).is_some_and(is_taken) {
+        let taken = self.channels.get(&number);
+        if taken.is_some_and(|channel| !(channel.is_closed && channel.gate.is_open())) {
             let error = BrokerError::new(ReplyCode::ChannelError, "second 'channel.open' seen");
             return Err(Failure::method(error, channel_methods::Open::ID));
         }
