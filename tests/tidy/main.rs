@@ -18,7 +18,8 @@ type Rule = fn(&[File]) -> Vec<String>;
 
 #[track_caller]
 fn holds(rule: Rule) {
-    let files = files::project(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the sources can be read");
+    let files =
+        files::project(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the sources can be read");
     assert!(
         files.len() > 20,
         "only {} files: is this the project?",
