@@ -4,19 +4,16 @@ use std::fmt;
 
 use amqp_codec::{FieldTable, FieldValue};
 
-/// Floats up to here hold every integer exactly.
-const EXACT_FLOATS_MAX: f64 = (1u64 << 53) as f64;
-
 /// Appends bytes that two values share exactly when they are equal after decoding: the width of
 /// a number does not count, nor whether it is an integer, a timestamp or a float, nor whether
 /// bytes came as text. Inside tables and arrays, where RabbitMQ keeps the types, all of that does.
 pub(crate) fn put_canonical(value: &FieldValue, out: &mut Vec<u8>) {
     if let Some(integer) = value.as_i64() {
-        put_integer(integer, out);
+        put_integer(integer.into(), out);
         return;
     }
     match value {
-        FieldValue::Timestamp(seconds) => put_seconds(*seconds, out),
+        FieldValue::Timestamp(seconds) => put_integer((*seconds).into(), out),
         FieldValue::F32(float) => put_number(f64::from(*float), out),
         FieldValue::F64(float) => put_number(*float, out),
         FieldValue::LongString(bytes) | FieldValue::Bytes(bytes) => {
@@ -40,26 +37,19 @@ fn is_integer(value: &FieldValue) -> bool {
     matches!(value, FieldValue::Timestamp(_)) || value.as_i64().is_some()
 }
 
-fn put_integer(integer: i64, out: &mut Vec<u8>) {
+/// Wide enough for timestamps, which have no sign.
+fn put_integer(integer: i128, out: &mut Vec<u8>) {
     out.push(b'n');
     out.extend_from_slice(&integer.to_be_bytes());
 }
 
-/// A timestamp is an integer, and may be larger than any other.
-fn put_seconds(seconds: u64, out: &mut Vec<u8>) {
-    match i64::try_from(seconds) {
-        Ok(integer) => put_integer(integer, out),
-        Err(_) => {
-            out.push(b'T');
-            out.extend_from_slice(&seconds.to_be_bytes());
-        }
-    }
-}
-
-/// A float with an integer's value equals the integer.
+/// A float with an integer's value equals the integer. Beyond those that integers and timestamps
+/// can have, floats equal only floats.
 fn put_number(float: f64, out: &mut Vec<u8>) {
-    if float.trunc() == float && float.abs() < EXACT_FLOATS_MAX {
-        put_integer(float as i64, out);
+    let integer = float as i128;
+    let is_whole = float.is_finite() && float.trunc() == float;
+    if is_whole && (i64::MIN.into()..=u64::MAX.into()).contains(&integer) {
+        put_integer(integer, out);
     } else {
         put_float(float, out);
     }

@@ -113,15 +113,26 @@ fn inside_arrays_and_tables_a_timestamp_is_no_integer() {
 }
 
 #[test]
-fn numbers_that_floats_cannot_tell_apart_stay_different() {
+fn an_integer_and_a_float_are_equal_when_their_values_are() {
     assert_eq!(
         canonical(FieldValue::I64(-7)),
         canonical(FieldValue::F32(-7.0))
     );
-    for integer in [i64::MIN, i64::MAX, 1 << 53] {
-        let float = canonical(FieldValue::F64(integer as f64));
-        assert_ne!(canonical(FieldValue::I64(integer)), float, "{integer}");
+    for exact in [i64::MIN, 1 << 53, -(1 << 60)] {
+        let float = canonical(FieldValue::F64(exact as f64));
+        assert_eq!(canonical(FieldValue::I64(exact)), float, "{exact}");
     }
+    for rounded in [i64::MAX, (1 << 53) + 1] {
+        let float = canonical(FieldValue::F64(rounded as f64));
+        assert_ne!(canonical(FieldValue::I64(rounded)), float, "{rounded}");
+    }
+    let above = FieldValue::F64((1u64 << 63) as f64);
+    assert_eq!(canonical(FieldValue::Timestamp(1 << 63)), canonical(above));
+    let beyond = FieldValue::F64(u64::MAX as f64);
+    assert_ne!(
+        canonical(FieldValue::Timestamp(u64::MAX)),
+        canonical(beyond)
+    );
     for float in [
         f64::NAN,
         f64::INFINITY,

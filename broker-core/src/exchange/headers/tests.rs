@@ -70,6 +70,7 @@ fn same(a: &FieldValue, b: &FieldValue) -> bool {
     let number = |value: &FieldValue| match value {
         FieldValue::F32(float) => Some(f64::from(*float)),
         FieldValue::F64(float) => Some(*float),
+        FieldValue::Timestamp(seconds) => Some(*seconds as f64),
         // The values in use are small.
         other => other.as_i64().map(|integer| integer as f64),
     };
@@ -155,6 +156,8 @@ fn values_are_equal_after_decoding() {
         (FieldValue::F64(0.0), FieldValue::F64(-0.0)),
         ("text".into(), FieldValue::Bytes(b"text".to_vec())),
         (FieldValue::Timestamp(5), FieldValue::Timestamp(5)),
+        (FieldValue::I32(5), FieldValue::Timestamp(5)),
+        (FieldValue::Timestamp(5), FieldValue::F64(5.0)),
         (nested("v".into()), nested("v".into())),
         (nested(FieldValue::I64(1)), nested(FieldValue::LongLong(1))),
         (FieldValue::Void, "anything".into()),
@@ -164,11 +167,14 @@ fn values_are_equal_after_decoding() {
         (FieldValue::I32(1), "1".into()),
         (FieldValue::I32(1), FieldValue::Bool(true)),
         (FieldValue::I32(1), FieldValue::F64(1.5)),
-        (FieldValue::I32(5), FieldValue::Timestamp(5)),
         ("Text".into(), "text".into()),
         ("".into(), FieldValue::Void),
         (nested("v".into()), nested("w".into())),
         (nested(FieldValue::I32(1)), nested(FieldValue::I64(1))),
+        (
+            nested(FieldValue::LongLong(1)),
+            nested(FieldValue::Timestamp(1)),
+        ),
         (list(FieldValue::I32(1)), FieldValue::I32(1)),
         (
             list("ab".into()),
