@@ -14,15 +14,16 @@ const GUEST: (&str, &str) = ("guest", "guest");
 
 /// The broker of a data directory, running until a test ends it.
 pub(crate) struct Node {
-    folder: tempfile::TempDir,
+    // In this order: the broker ends before its folder goes.
     broker: Option<Broker>,
+    folder: tempfile::TempDir,
 }
 
 impl Node {
     pub(crate) fn start() -> Node {
         let mut node = Node {
-            folder: tempfile::tempdir().expect("a folder"),
             broker: None,
+            folder: tempfile::tempdir().expect("a folder"),
         };
         node.start_again();
         node

@@ -48,6 +48,7 @@ fn a_good_file_is_there_with_the_first_connection_and_stays_without_it() {
             "basic.get-ok exchange=x",
         )
         .expect("the message");
+        drop(peer);
         assert!(broker.stop().expect("stopped").success());
     }
 }
