@@ -4,14 +4,14 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use broker_core::access::{HashAlgorithm, User};
 use broker_core::broker::{Broker, Limits, restore_order, server_properties};
 use broker_core::definition::{Change, Definition, VhostSpec};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
@@ -98,6 +98,7 @@ struct Running {
 }
 
 async fn serve(config: Config) -> Result<(), ServeError> {
+    let signals = Signals::take()?;
     let clock = Clock::start();
     let waiters = Arc::new(LogWaiters::default());
     let log_failed = Arc::new(Notify::new());
@@ -145,7 +146,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         log_failed,
     };
     listen(&config, cluster_name, &running, &stopped)?;
-    let cause = wait_for_stop(&running).await?;
+    let cause = wait_for_stop(&running, signals).await;
     let outcome = shut_down(running, cause).await;
     if let Some(file) = &config.ready_file {
         // A stale file would say that a stopped broker is ready.
@@ -365,19 +366,35 @@ enum Cause {
     LogFailed(String),
 }
 
-async fn wait_for_stop(running: &Running) -> Result<Cause, ServeError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Process)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Process)?;
-    // RabbitMQ ignores SIGHUP; so does a broker started from a terminal that closes.
-    let mut hang_up = signal(SignalKind::hangup()).map_err(ServeError::Process)?;
+/// The signals that mean something. Taken before the broker says that it is ready: a signal that
+/// comes with the address line is a stop like any other.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// RabbitMQ ignores it; so does a broker started from a terminal that closes.
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn take() -> Result<Signals, ServeError> {
+        let take = |kind| signal(kind).map_err(ServeError::Process);
+        Ok(Signals {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hang_up: take(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn wait_for_stop(running: &Running, mut signals: Signals) -> Cause {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(Cause::Signal("SIGTERM")),
-            _ = interrupt.recv() => return Ok(Cause::Signal("SIGINT")),
-            _ = hang_up.recv() => info!("SIGHUP ignored"),
+            _ = signals.terminate.recv() => return Cause::Signal("SIGTERM"),
+            _ = signals.interrupt.recv() => return Cause::Signal("SIGINT"),
+            _ = signals.hang_up.recv() => info!("SIGHUP ignored"),
             () = running.log_failed.notified() => {
                 if let Some(why) = running.store.failed() {
-                    return Ok(Cause::LogFailed(why.to_string()));
+                    return Cause::LogFailed(why.to_string());
                 }
             }
         }
@@ -402,12 +419,9 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
         shared.broker.close_connection(&session, reason);
     }
     let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
-    while shared.broker.connection_count() > 0 && shared.open.load(Ordering::Relaxed) > 0 {
+    while shared.logged_in() > 0 {
         if tokio::time::Instant::now() >= deadline {
-            warn!(
-                connections = shared.broker.connection_count(),
-                "closed without close-ok"
-            );
+            warn!(connections = shared.logged_in(), "closed without close-ok");
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

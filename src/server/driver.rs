@@ -55,6 +55,14 @@ pub(crate) struct Shared {
     pub half_open: AtomicUsize,
 }
 
+impl Shared {
+    /// Connections that have logged in and whose sockets are not closed.
+    pub(crate) fn logged_in(&self) -> usize {
+        let half_open = self.half_open.load(Ordering::Relaxed);
+        self.open.load(Ordering::Relaxed).saturating_sub(half_open)
+    }
+}
+
 /// A connection's task.
 pub(super) struct Driver {
     machine: Connection,
