@@ -7,6 +7,7 @@ import contextlib
 import glob
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,10 +18,14 @@ import time
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
+# Of a broker that does not start.
+LOG_LINES = 5
 QUIET_TIMEOUT_S = 15
 # A broker whose processes use less than this share of a core has finished starting.
 QUIET_SHARE = 0.05
 QUIET_WINDOW_S = 0.5
+# Below the usual range of ports for outgoing connections.
+PORTS = range(20_000, 32_000)
 RABBITMQ_SCRIPTS = "/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server"
 
 
@@ -243,14 +248,16 @@ def stop(process, pid):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that are free on every address and that no outgoing connection will be given: the
+    thousands of an idle run leave theirs occupied for a minute."""
+    ports = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise BrokerError(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
 @contextlib.contextmanager
@@ -274,5 +281,5 @@ def read_text(path):
 
 def tail(path):
     with contextlib.suppress(OSError):
-        return read_text(path)[-2000:]
+        return "\n".join(read_text(path).splitlines()[-LOG_LINES:])
     return ""

@@ -124,12 +124,15 @@ impl Connection {
     }
 
     /// The second half of a close: reads until close-ok, the end of the stream or the deadline.
-    pub(super) fn await_close_ok(&mut self, deadline: Instant) {
-        let closed = |received: &Received| received.id() == Ok(connection::CloseOk::ID);
-        while self
-            .receive(deadline)
-            .is_ok_and(|received| !closed(&received))
-        {}
+    /// Returns whether close-ok has come.
+    pub(super) fn await_close_ok(&mut self, deadline: Instant) -> bool {
+        loop {
+            match self.receive(deadline) {
+                Ok(received) if received.id() == Ok(connection::CloseOk::ID) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// The negotiated largest frame.

@@ -56,7 +56,7 @@ pub enum PerfError {
     #[error("cannot be sent: {0}")]
     Encode(EncodeError),
     /// An answer or any progress took too long.
-    #[error("{waiting_for}: nothing for {seconds} s")]
+    #[error("given up after {seconds} s: {waiting_for}")]
     Stalled {
         /// What was waited for, with the count reached.
         waiting_for: String,

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::args::PerfArgs;
@@ -27,6 +26,8 @@ pub(super) struct IdleReport {
     config: PerfArgs,
     interrupted: bool,
     connections: u64,
+    /// Connections that did not answer their close.
+    lost: u64,
     connect_seconds: f64,
     connects_per_second: f64,
     kib_per_connection: Option<f64>,
@@ -42,6 +43,13 @@ impl fmt::Display for IdleReport {
             "opened       {} connections with a channel each in {:.2} s ({:.0}/s), closed in {:.2} s",
             self.connections, self.connect_seconds, self.connects_per_second, self.close_seconds
         )?;
+        if self.lost > 0 {
+            write!(
+                f,
+                "\nlost         {} connections were not open any more",
+                self.lost
+            )?;
+        }
         if let Some(kib) = self.kib_per_connection {
             write!(
                 f,
@@ -72,13 +80,14 @@ pub(super) fn run(args: &PerfArgs, wanted: u64, stop: &Stop) -> Result<IdleRepor
     let last = Moment::now(process.as_ref())?;
     let count = connections.len() as u64;
     let closing = Instant::now();
-    close_all(connections);
+    let lost = count - close_all(connections);
     let grown = |before: u64, after: u64| (after as f64 - before as f64) / count.max(1) as f64;
     Ok(IdleReport {
         mode: "idle",
         config: args.clone(),
         interrupted: stop.is_interrupted(),
         connections: count,
+        lost,
         connect_seconds: opened.as_secs_f64(),
         connects_per_second: rate(count, opened),
         kib_per_connection: first.rss_kib.zip(last.rss_kib).map(|(b, a)| grown(b, a)),
@@ -120,36 +129,29 @@ fn open_all(
     sources: &Sources,
     stop: &Stop,
 ) -> Result<Vec<Connection>, PerfError> {
-    let next = AtomicU64::new(0);
-    let opened = Mutex::new(Vec::with_capacity(wanted as usize));
-    let deadline = Instant::now() + OPEN_TIMEOUT;
+    let (next, deadline) = (AtomicU64::new(0), Instant::now() + OPEN_TIMEOUT);
     let work = || {
-        loop {
+        let mut opened = Vec::new();
+        while !stop.is_over() {
             let number = next.fetch_add(1, Relaxed);
-            if number >= wanted || stop.is_over() {
-                return;
+            if number >= wanted {
+                break;
             }
-            if Instant::now() >= deadline {
-                let waiting_for = format!("{number} of {wanted} connections opened");
-                stop.fail(PerfError::Stalled {
-                    waiting_for,
-                    seconds: OPEN_TIMEOUT.as_secs(),
-                });
-                return;
-            }
-            match open_one(uri, sources.of(number)) {
-                Ok(connection) => opened.lock().push(connection),
-                Err(error) => stop.fail(error),
-            }
+            let one = open_one(uri, sources.of(number), deadline, number);
+            opened.extend(stop.judge(one));
         }
+        opened
     };
+    let mut opened = Vec::new();
     thread::scope(|scope| {
-        for _ in 1..OPENERS {
-            scope.spawn(work);
-        }
-        work();
+        let openers: Vec<_> = (1..OPENERS).map(|_| scope.spawn(work)).collect();
+        opened.extend(work());
+        opened.extend(
+            openers
+                .into_iter()
+                .flat_map(|opener| opener.join().unwrap_or_default()),
+        );
     });
-    let opened = opened.into_inner();
     match stop.take_failure() {
         Some(error) => {
             close_all(opened);
@@ -159,12 +161,24 @@ fn open_all(
     }
 }
 
-fn open_one(uri: &Uri, source: Option<IpAddr>) -> Result<Connection, PerfError> {
+fn open_one(
+    uri: &Uri,
+    source: Option<IpAddr>,
+    deadline: Instant,
+    opened: u64,
+) -> Result<Connection, PerfError> {
+    if Instant::now() >= deadline {
+        let waiting_for = format!("after {opened} connections were opened");
+        return Err(PerfError::Stalled {
+            waiting_for,
+            seconds: OPEN_TIMEOUT.as_secs(),
+        });
+    }
     let mut connection = Connection::open(
         uri,
         Dial {
             source,
-            receive_buffer: None,
+            ..Dial::default()
         },
     )?;
     connection.open_channel(LOAD_CHANNEL)?;
@@ -172,16 +186,18 @@ fn open_one(uri: &Uri, source: Option<IpAddr>) -> Result<Connection, PerfError> 
     Ok(connection)
 }
 
-/// Says goodbye to all, then waits for all, so that the time is not a sum of round trips.
-fn close_all(mut connections: Vec<Connection>) {
+/// Says goodbye to all, then waits for all, so that the time is not a sum of round trips. Returns
+/// how many were still open.
+fn close_all(mut connections: Vec<Connection>) -> u64 {
     for connection in &mut connections {
-        // A connection that is gone already needs no goodbye.
+        // A connection that is gone already shows by its missing answer.
         let _ = connection.send_close();
     }
     let deadline = Instant::now() + CLOSE_TIMEOUT;
-    for connection in &mut connections {
-        connection.await_close_ok(deadline);
-    }
+    let answered = connections
+        .iter_mut()
+        .filter_map(|c| c.await_close_ok(deadline).then_some(()));
+    answered.count() as u64
 }
 
 const CONNECTIONS_PER_SOURCE: u64 = 5000;

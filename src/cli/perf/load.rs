@@ -114,13 +114,7 @@ impl<'a> Load<'a> {
         consumers: Vec<Connection>,
         publishers: Vec<(Connection, Block)>,
     ) -> Result<(Window, Ends), PerfError> {
-        let mut consuming = Vec::with_capacity(consumers.len());
-        for (connection, tally) in consumers.into_iter().zip(&self.consumers) {
-            let (terms, stamps) = (self.terms(), &self.stamps);
-            consuming.push(self.spawn(scope, "perf-consumer", move || {
-                consumer::count(connection, terms, self.stop, stamps, tally)
-            })?);
-        }
+        let consuming = self.start_consumers(scope, consumers)?;
         self.spawn(scope, "perf-depth", || {
             self.depth.watch(&self.args.uri, self.queues, self.stop)
         })?;
@@ -129,11 +123,44 @@ impl<'a> Load<'a> {
             self.stamps.open_window();
         }
         let begin = self.sample()?;
-        let mut publishing = Vec::with_capacity(publishers.len());
-        for (index, (connection, block)) in publishers.into_iter().enumerate() {
-            let orders = self.orders(index as u64);
-            publishing.push(self.spawn(scope, "perf-publisher", move || {
-                let (stop, stamps, tally) = (self.stop, &self.stamps, &self.publishers[index]);
+        let publishing = self.start_publishers(scope, publishers)?;
+        let window = match counted {
+            true => self.measure_counted(begin),
+            false => self.measure_timed(),
+        };
+        self.stop.end_publishing();
+        self.settle_down();
+        self.stop.end();
+        Ok((window?, Ends::collect(publishing, consuming)))
+    }
+
+    fn start_consumers<'scope, 'env: 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        consumers: Vec<Connection>,
+    ) -> Result<Vec<Worker<'scope, Consumed>>, PerfError> {
+        let start = |(connection, tally)| {
+            let (terms, stamps) = (self.terms(), &self.stamps);
+            self.spawn(scope, "perf-consumer", move || {
+                consumer::count(connection, terms, self.stop, stamps, tally)
+            })
+        };
+        consumers
+            .into_iter()
+            .zip(&self.consumers)
+            .map(start)
+            .collect()
+    }
+
+    fn start_publishers<'scope, 'env: 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        publishers: Vec<(Connection, Block)>,
+    ) -> Result<Vec<Worker<'scope, Published>>, PerfError> {
+        let start = |(number, ((connection, block), tally))| {
+            let orders = self.orders(number);
+            let (stop, stamps) = (self.stop, &self.stamps);
+            self.spawn(scope, "perf-publisher", move || {
                 let shared = Shared {
                     stop,
                     stamps,
@@ -142,17 +169,12 @@ impl<'a> Load<'a> {
                 let published = publisher::publish(connection, block, &orders, &shared);
                 self.publishing.fetch_sub(1, Relaxed);
                 published
-            })?);
-        }
-        let window = if counted {
-            self.measure_counted(begin)
-        } else {
-            self.measure_timed()
+            })
         };
-        self.stop.end_publishing();
-        self.settle_down();
-        self.stop.end();
-        Ok((window?, Ends::collect(publishing, consuming)))
+        (0..)
+            .zip(publishers.into_iter().zip(&self.publishers))
+            .map(start)
+            .collect()
     }
 
     /// Starts a worker; its error ends the run.
@@ -161,15 +183,12 @@ impl<'a> Load<'a> {
         scope: &'scope Scope<'scope, '_>,
         name: &str,
         work: impl FnOnce() -> Result<T, PerfError> + Send + 'scope,
-    ) -> Result<ScopedJoinHandle<'scope, Option<T>>, PerfError> {
-        let stop = self.stop;
+    ) -> Result<Worker<'scope, T>, PerfError> {
+        let during = "starting a thread";
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn_scoped(scope, move || work().map_err(|error| stop.fail(error)).ok())
-            .map_err(|source| PerfError::Local {
-                during: "starting a thread",
-                source,
-            })
+            .spawn_scoped(scope, || self.stop.judge(work()))
+            .map_err(|source| PerfError::Local { during, source })
     }
 
     fn terms(&self) -> Terms {
@@ -284,11 +303,14 @@ impl<'a> Load<'a> {
     }
 }
 
+/// A thread at work; what it returns is missing when it has failed.
+type Worker<'scope, T> = ScopedJoinHandle<'scope, Option<T>>;
+
 impl Ends {
     /// Waits for all workers; those that failed have told the run.
     fn collect(
-        publishing: Vec<ScopedJoinHandle<'_, Option<Published>>>,
-        consuming: Vec<ScopedJoinHandle<'_, Option<Consumed>>>,
+        publishing: Vec<Worker<'_, Published>>,
+        consuming: Vec<Worker<'_, Consumed>>,
     ) -> Self {
         let mut ends = Ends::default();
         for published in publishing

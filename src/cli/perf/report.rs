@@ -117,50 +117,52 @@ pub(super) struct LoadReport {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (published, delivered) = (&self.published, &self.delivered);
         interrupted(f, self.interrupted)?;
         writeln!(f, "measured     {:.3} s", self.seconds)?;
-        write!(
-            f,
-            "published    {:.0}/s ({}",
-            published.per_second, published.messages
-        )?;
-        if self.config.confirm > 0 {
-            write!(
-                f,
-                ", confirmed {}, nacked {}",
-                published.confirmed, published.nacked
-            )?;
-        }
-        let behind = match published.unsent {
-            0 => String::new(),
-            unsent => format!(", {unsent} due but not sent"),
-        };
-        let blocked = match published.blocked {
-            0 => String::new(),
-            times => format!(", blocked by the broker {times} times"),
-        };
-        writeln!(f, "{behind}{blocked})")?;
-        writeln!(
-            f,
-            "delivered    {:.0}/s ({}, {:.1} MiB/s)",
-            delivered.per_second, delivered.messages, delivered.mib_per_second
-        )?;
+        writeln!(f, "published    {}", self.published)?;
+        writeln!(f, "delivered    {}", self.delivered)?;
         write!(f, "max ready    {} messages", self.max_ready)?;
-        let costs = [
-            ("per publish ", published.client_cpu_ns_per_message),
-            ("per delivery", delivered.client_cpu_ns_per_message),
-        ];
-        for (what, cost) in costs {
-            if let Some(nanos) = cost {
-                write!(f, "\n{what} {nanos:.0} ns of this client's CPU")?;
-            }
-        }
         if let Some(broker) = &self.broker {
             write!(f, "\n{broker}")?;
         }
         match &self.latency_us {
             Some(latency) => write!(f, "\n{latency}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for PublishFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0}/s ({}", self.per_second, self.messages)?;
+        let notes = [
+            (self.confirmed, "confirmed"),
+            (self.nacked, "nacked"),
+            (self.unsent, "due but not sent"),
+            (self.blocked, "times blocked by the broker"),
+        ];
+        for (count, what) in notes.iter().filter(|(count, _)| *count > 0) {
+            write!(f, ", {count} {what}")?;
+        }
+        write!(f, "){}", Cost(self.client_cpu_ns_per_message))
+    }
+}
+
+impl fmt::Display for DeliverFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0}/s ({}", self.per_second, self.messages)?;
+        let cost = Cost(self.client_cpu_ns_per_message);
+        write!(f, ", {:.1} MiB/s){cost}", self.mib_per_second)
+    }
+}
+
+/// What a message cost this client.
+struct Cost(Option<f64>);
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(nanos) => write!(f, ", {nanos:.0} ns of this client's CPU each"),
             None => Ok(()),
         }
     }

@@ -106,7 +106,8 @@ struct Probe<'a> {
 #[derive(Clone, Copy)]
 struct Limits<'a> {
     stop: &'a Stop,
-    give_up_at: Instant,
+    begin: Instant,
+    whole: Duration,
 }
 
 impl<'a> Probe<'a> {
@@ -127,10 +128,8 @@ impl<'a> Probe<'a> {
             frame_max: connection.frame_max(),
         })?;
         let messages = args.messages.unwrap_or(DEFAULT_MESSAGES);
-        let limits = Limits {
-            stop,
-            give_up_at: Instant::now() + args.time_limit(),
-        };
+        let (begin, whole) = (Instant::now(), args.time_limit());
+        let limits = Limits { stop, begin, whole };
         Ok(Probe {
             args,
             limits,
@@ -283,6 +282,9 @@ fn write_side(
 ) -> Result<(), PerfError> {
     let mut sent = 0;
     loop {
+        if limits.are_over() {
+            return Err(limits.stalled("publishing", sent, messages));
+        }
         // Looked at before the last acks are taken, so that none can slip in between.
         let finished = outgoing.finished.load(Acquire);
         let acks = std::mem::take(&mut *outgoing.acks.lock());
@@ -355,7 +357,7 @@ impl Reading<'_> {
 
 impl Limits<'_> {
     fn are_over(&self) -> bool {
-        self.stop.is_over() || Instant::now() > self.give_up_at
+        self.stop.is_over() || self.begin.elapsed() > self.whole
     }
 
     fn stalled(&self, doing: &str, done: u64, of: u64) -> PerfError {
@@ -363,9 +365,14 @@ impl Limits<'_> {
             return PerfError::Interrupted;
         }
         let waiting_for = format!("{doing} on the one connection, {done} of {of} messages");
+        let waited = if self.begin.elapsed() > self.whole {
+            self.whole
+        } else {
+            STALL_TIMEOUT
+        };
         PerfError::Stalled {
             waiting_for,
-            seconds: STALL_TIMEOUT.as_secs(),
+            seconds: waited.as_secs(),
         }
     }
 }

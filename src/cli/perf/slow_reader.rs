@@ -126,61 +126,48 @@ struct Probe<'a> {
 struct Counts {
     flood: Tally,
     slow: Tally,
-    fast_publisher: Tally,
-    fast_consumer: Tally,
+    trickle: Tally,
+    fast: Tally,
 }
 
 impl Probe<'_> {
     fn run(&self) -> Result<SlowReaderReport, PerfError> {
         wait_precisely();
-        let small = Dial {
-            source: None,
-            receive_buffer: Some(RECEIVE_BUFFER),
-        };
-        let mut slow = Connection::open(&self.args.uri, small)?;
+        let mut slow = Connection::open(&self.args.uri, SMALL_BUFFER)?;
         consumer::subscribe(&mut slow, self.slow, NO_ACK)?;
         let mut fast = Connection::open(&self.args.uri, Dial::default())?;
         consumer::subscribe(&mut fast, self.fast, STAMPED)?;
         let flood = self.publisher(self.slow, self.args.body_bytes())?;
         let trickle = self.publisher(self.fast, FAST_BODY)?;
-        let counts = Counts::default();
+        let (counts, stop) = (Counts::default(), self.stop);
+        let per_second = self.args.rate.unwrap_or(DEFAULT_RATE);
         let (window, latencies) = thread::scope(|scope| {
-            let (stop, stamps) = (self.stop, &self.stamps);
-            let report =
-                |result: Result<_, PerfError>| result.map_err(|error| stop.fail(error)).ok();
-            let shared = |tally| Shared {
-                stop,
-                stamps,
-                tally,
-            };
-            let rate = self.args.rate.unwrap_or(DEFAULT_RATE);
-            let counts = &counts;
-            scope.spawn(move || {
-                let (connection, block) = flood;
-                let shared = shared(&counts.flood);
-                report(
-                    publisher::publish(connection, block, &flood_orders(rate), &shared).map(drop),
-                )
-            });
-            scope.spawn(move || {
-                let (connection, block) = trickle;
-                let shared = shared(&counts.fast_publisher);
-                report(publisher::publish(connection, block, &fast_orders(), &shared).map(drop))
-            });
-            scope.spawn(move || report(self.read_slowly(slow, &counts.slow)));
-            let fast = scope.spawn(move || {
-                let counted = consumer::count(fast, STAMPED, stop, stamps, &counts.fast_consumer);
-                counted.map_err(|error| stop.fail(error)).ok()
+            scope.spawn(|| self.publish(flood, flood_orders(per_second), &counts.flood));
+            scope.spawn(|| self.publish(trickle, trickle_orders(), &counts.trickle));
+            scope.spawn(|| stop.judge(self.read_slowly(slow, &counts.slow)));
+            let fast = scope.spawn(|| {
+                let (stamps, tally) = (&self.stamps, &counts.fast);
+                stop.judge(consumer::count(fast, STAMPED, stop, stamps, tally))
             });
             let window = self.watch();
             stop.end();
             let consumed = fast.join().ok().flatten();
             window.map(|window| (window, consumed.and_then(|consumed| consumed.latencies)))
         })?;
-        match self.stop.take_failure() {
+        match stop.take_failure() {
             Some(error) => Err(error),
             None => Ok(self.report(&window, &counts, latencies)),
         }
+    }
+
+    fn publish(&self, (connection, block): (Connection, Block), orders: Orders, tally: &Tally) {
+        let (stop, stamps) = (self.stop, &self.stamps);
+        let shared = Shared {
+            stop,
+            stamps,
+            tally,
+        };
+        stop.judge(publisher::publish(connection, block, &orders, &shared));
     }
 
     fn publisher(
@@ -258,7 +245,7 @@ impl Probe<'_> {
         let published = Totals::of(all(&counts.flood)).published;
         let read = Totals::of(all(&counts.slow));
         let max = first.rss_kib.map(|_| *rss_max_kib).max(last.rss_kib);
-        let carried = Totals::of(all(&counts.fast_consumer)).delivered + read.delivered;
+        let carried = Totals::of(all(&counts.fast)).delivered + read.delivered;
         SlowReaderReport {
             mode: "slow-reader",
             config: self.args.clone(),
@@ -278,22 +265,22 @@ impl Probe<'_> {
     }
 }
 
-/// Large messages, with so few unconfirmed that they cannot pile up on their way in.
+/// Large messages at a fixed pace, so few of them unconfirmed that none pile up on their way in.
 fn flood_orders(per_second: u64) -> Orders {
-    let pace = Pace::new(per_second);
+    let (window, pace) = (Some(FLOOD_WINDOW), Pace::new(per_second));
     Orders {
-        window: Some(FLOOD_WINDOW),
+        window,
         quota: u64::MAX,
         pace,
         stamped: false,
     }
 }
 
-/// A light load whose latency shows whether the slow reader disturbs it.
-fn fast_orders() -> Orders {
-    let pace = Pace::new(FAST_RATE);
+/// A light load whose latency shows whether the slow reader disturbs others.
+fn trickle_orders() -> Orders {
+    let (window, pace) = (Some(TRICKLE_WINDOW), Pace::new(TRICKLE_RATE));
     Orders {
-        window: Some(FAST_WINDOW),
+        window,
         quota: u64::MAX,
         pace,
         stamped: true,
@@ -311,13 +298,16 @@ const STAMPED: Terms = Terms {
     stamped: true,
 };
 const FAST_BODY: usize = 16;
-const FAST_WINDOW: u64 = 1000;
-const FAST_RATE: u64 = 100;
+const TRICKLE_WINDOW: u64 = 1000;
+const TRICKLE_RATE: u64 = 100;
 /// Messages the slow reader's queue may hold; older ones are dropped.
 const QUEUE_LENGTH: u64 = 16;
 const FLOOD_WINDOW: u64 = 4;
 const DEFAULT_RATE: u64 = 100;
-/// What the kernel may take in for the slow reader.
-const RECEIVE_BUFFER: usize = 65_536;
+/// The kernel shall not read ahead for the slow reader.
+const SMALL_BUFFER: Dial = Dial {
+    source: None,
+    receive_buffer: Some(65_536),
+};
 const SIP_INTERVAL: Duration = Duration::from_millis(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

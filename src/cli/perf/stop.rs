@@ -47,6 +47,11 @@ impl Stop {
         self.end();
     }
 
+    /// Takes a worker's outcome; its error ends the run.
+    pub(super) fn judge<T>(&self, outcome: Result<T, PerfError>) -> Option<T> {
+        outcome.map_err(|error| self.fail(error)).ok()
+    }
+
     /// What went wrong, if anything did.
     pub(super) fn take_failure(&self) -> Option<PerfError> {
         self.failure.lock().take()
