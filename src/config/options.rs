@@ -80,7 +80,7 @@ pub static OPTIONS: &[ConfigOption] = &[
         flag: Some("http-bind"),
         env: Some("LEVERET_HTTP_BIND"),
         applies: Applies::AtStart,
-        doc: "Where the management API, the web UI and the metrics answer.",
+        doc: "Where the management API answers.",
     },
     ConfigOption {
         key: "management.tcp.port",

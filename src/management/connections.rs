@@ -144,7 +144,7 @@ fn show(call: &Call, look: &Look, session: &Session) -> Value {
         ("channels".into(), session.channels.lock().len().into()),
         (
             "client_properties".into(),
-            object(&session.client_properties),
+            object(&session.client_properties()),
         ),
         ("connected_at".into(), session.connected_at.0.into()),
         ("recv_cnt".into(), traffic.reads.load(Relaxed).into()),
@@ -154,7 +154,8 @@ fn show(call: &Call, look: &Look, session: &Session) -> Value {
     for name in NO_TLS {
         shown.insert(name.into(), Value::Null);
     }
-    if let Some(name @ FieldValue::LongString(_)) = session.client_properties.get("connection_name")
+    if let Some(name @ FieldValue::LongString(_)) =
+        session.client_properties().get("connection_name")
     {
         shown.insert("user_provided_name".into(), name.as_str().into());
     }

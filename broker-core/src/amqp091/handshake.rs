@@ -23,7 +23,7 @@ const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 #[derive(Debug, Default)]
 pub(super) struct Handshake {
     pub(super) capabilities: Capabilities,
-    client_properties: FieldTable,
+    client_properties: Box<[u8]>,
     mechanism: &'static str,
     user: Option<Arc<User>>,
     tuning: Option<Tuning>,
@@ -139,7 +139,12 @@ impl Connection {
             self.refuse_login(io);
             return Ok(());
         };
-        self.handshake.client_properties = method.client_properties;
+        let mut encoded = Vec::new();
+        method
+            .client_properties
+            .encode(&mut encoded)
+            .map_err(|error| Failure::internal(&error))?;
+        self.handshake.client_properties = encoded.into_boxed_slice();
         self.handshake.user = Some(user);
         let limits = self.broker.limits();
         let tune = connection::Tune {

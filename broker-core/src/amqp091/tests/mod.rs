@@ -6,4 +6,5 @@ mod delivering;
 mod gate;
 mod limits;
 mod properties;
+mod size;
 mod support;
