@@ -93,8 +93,8 @@ ROWS = [
     ),
     Row(
         "same-connection",
-        "publish 200,000 of 16 B, drain them, then both at once, all on one connection",
-        lambda broker, seconds: ("--same-connection", "--messages", 200_000),
+        "publish 500,000 of 16 B, drain them, then both at once, all on one connection",
+        lambda broker, seconds: ("--same-connection", "--messages", 500_000),
         [
             rate("publish", ("publish", "per_second")),
             rate("drain", ("drain", "per_second")),

@@ -228,11 +228,37 @@ impl PerfArgs {
         within("--read-rate", self.read_rate, 1, u64::MAX)?;
         within("--rate", self.rate.unwrap_or(1), 1, RATE_MAX)?;
         within("--messages", self.messages.unwrap_or(1), 1, u64::MAX)?;
+        self.check_workers()?;
+        self.check_acks()?;
+        self.check_latency()?;
+        let several = self.queues > 1 || self.slow_reader;
+        if several && !self.queue_name.contains(NUMBER) {
+            return usage("--queue-name needs %d when there are several queues");
+        }
+        self.queue_names().map(drop)
+    }
+
+    fn check_workers(&self) -> Result<(), PerfError> {
         if self.publishers + self.consumers == 0 {
             return usage("neither publishers nor consumers");
         }
         if self.messages.is_some() && self.publishers == 0 && !self.same_connection {
             return usage("--messages counts publishes: it needs a publisher");
+        }
+        let shapes_publishes = self.size.is_some()
+            || self.confirm > 0
+            || self.persistent
+            || self.rate.is_some()
+            || self.exchange.is_some();
+        if self.publishers == 0 && shapes_publishes {
+            return usage("without publishers nothing is published, whatever its shape");
+        }
+        Ok(())
+    }
+
+    fn check_acks(&self) -> Result<(), PerfError> {
+        if self.consumers == 0 && self.ack > 0 {
+            return usage("--ack needs a consumer");
         }
         if self.prefetch > 0 && self.ack == 0 {
             return usage("--prefetch has no effect without --ack");
@@ -240,17 +266,17 @@ impl PerfArgs {
         if self.prefetch > 0 && self.ack > u64::from(self.prefetch) {
             return usage("--ack above --prefetch would wait for ever");
         }
+        Ok(())
+    }
+
+    fn check_latency(&self) -> Result<(), PerfError> {
         if self.latency && (self.body_bytes() as u64) < STAMP_MIN {
             return usage("--latency needs 8 bytes of body for its time stamp");
         }
         if self.latency && (self.publishers == 0 || self.consumers == 0) {
             return usage("--latency needs a publisher and a consumer");
         }
-        let several = self.queues > 1 || self.slow_reader;
-        if several && !self.queue_name.contains(NUMBER) {
-            return usage("--queue-name needs %d when there are several queues");
-        }
-        self.queue_names().map(drop)
+        Ok(())
     }
 
     pub(super) fn body_bytes(&self) -> usize {
@@ -366,3 +392,6 @@ const WINDOW_MAX: u64 = 10_000_000;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 /// One message per nanosecond and publisher is beyond any clock.
 const RATE_MAX: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Which command lines are a plan and which contradict themselves.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: PerfArgs,
+}
+
+/// The arguments, as far as clap and the plan's own rules let them through.
+fn parse(line: &str) -> Result<PerfArgs, String> {
+    let words = ["perf"].into_iter().chain(line.split_whitespace());
+    let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+    line.args.check().map_err(|error| error.to_string())?;
+    Ok(line.args)
+}
+
+#[track_caller]
+fn accepted(line: &str) -> PerfArgs {
+    parse(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[track_caller]
+fn refused(line: &str, reason: &str) {
+    match parse(line) {
+        Ok(_) => panic!("{line}: accepted"),
+        Err(error) => assert!(error.contains(reason), "{line}: {error}"),
+    }
+}
+
+#[test]
+fn the_flags_are_well_formed() {
+    Line::command().debug_assert();
+}
+
+#[test]
+fn defaults_are_one_pair_with_sixteen_bytes_for_ten_seconds() {
+    let args = accepted("");
+    assert_eq!((args.publishers, args.queues, args.consumers), (1, 1, 1));
+    assert_eq!(
+        (args.body_bytes(), args.time_limit()),
+        (16, Duration::from_secs(10))
+    );
+    assert!(matches!(args.mode(), Mode::Load));
+}
+
+#[test]
+fn each_mode_has_its_own_defaults() {
+    let slow = accepted("--slow-reader");
+    assert_eq!((slow.body_bytes(), slow.read_rate), (1 << 20, 4 << 20));
+    assert!(matches!(slow.mode(), Mode::SlowReader));
+    let idle = accepted("--idle --connections 5");
+    assert_eq!(idle.time_limit(), Duration::from_secs(2));
+    assert!(matches!(idle.mode(), Mode::Idle { connections: 5 }));
+    let same = accepted("--same-connection");
+    assert_eq!(
+        (same.body_bytes(), same.time_limit()),
+        (16, Duration::from_secs(600))
+    );
+    assert!(matches!(same.mode(), Mode::SameConnection));
+}
+
+#[test]
+fn flags_of_another_mode_are_refused() {
+    for flag in [
+        "--size 1",
+        "--ack 1",
+        "--latency",
+        "--durable",
+        "--publishers 2",
+        "--rate 1",
+    ] {
+        refused(
+            &format!("--idle --connections 1 {flag}"),
+            "cannot be used with",
+        );
+    }
+    for flag in [
+        "--ack 1",
+        "--latency",
+        "--messages 1",
+        "--warmup 1",
+        "--same-connection",
+    ] {
+        refused(&format!("--slow-reader {flag}"), "cannot be used with");
+    }
+    for flag in ["--confirm 1", "--rate 1", "--queues 2", "--read-rate 1"] {
+        refused(&format!("--same-connection {flag}"), "cannot be used with");
+    }
+    refused("--connections 1", "--idle");
+    refused("--idle", "--connections");
+    refused("--read-rate 1", "--slow-reader");
+    refused("--slow-reader --rss-limit 1", "--pid");
+    refused("--messages 1 --warmup 1", "cannot be used with");
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    refused("--publishers 0 --consumers 0", "neither");
+    refused("--publishers 0 --messages 1", "needs a publisher");
+    for flag in [
+        "--size 1",
+        "--confirm 1",
+        "--persistent",
+        "--rate 1",
+        "--exchange e",
+    ] {
+        refused(&format!("--publishers 0 {flag}"), "without publishers");
+    }
+    refused("--consumers 0 --ack 1", "needs a consumer");
+    refused("--prefetch 1", "without --ack");
+    refused("--routing-key k", "--exchange");
+    refused("--queues 2 --queue-name q", "%d");
+    refused("--slow-reader --queue-name q", "%d");
+    refused(
+        "--latency --consumers 0",
+        "needs a publisher and a consumer",
+    );
+}
+
+#[test]
+fn what_would_wait_for_ever_is_refused() {
+    accepted("--ack 10 --prefetch 10");
+    refused("--ack 11 --prefetch 10", "wait for ever");
+}
+
+#[test]
+fn limits_hold_at_their_edges() {
+    accepted("--latency --size 8");
+    refused("--latency --size 7", "8 bytes");
+    accepted("--size 134217728");
+    refused("--size 134217729", "--size must lie between");
+    accepted("--publishers 1000");
+    refused("--publishers 1001", "--publishers must lie between");
+    refused("--queues 0", "--queues must lie between");
+    refused("--messages 0", "--messages must lie between");
+    accepted("--duration 0.5");
+    refused("--duration=-1", "between 0 and 86400");
+    refused("--duration 86401", "between 0 and 86400");
+    accepted(&format!("--queue-name {}", "q".repeat(255)));
+    refused(
+        &format!("--queue-name {}", "q".repeat(256)),
+        "longer than 255 bytes",
+    );
+}
+
+#[test]
+fn queues_are_numbered_from_one_and_are_their_own_routing_keys() {
+    let args = accepted("--queues 3 --queue-name a-%d-z");
+    let names = args.queue_names().expect("short");
+    assert_eq!(names, ["a-1-z", "a-2-z", "a-3-z"]);
+    let (exchange, key) = args.target(&names[1]).expect("short");
+    assert_eq!((exchange.as_str(), key.as_str()), ("", "a-2-z"));
+    let args = accepted("--exchange amq.topic --routing-key k");
+    let (exchange, key) = args.target(&names[1]).expect("short");
+    assert_eq!((exchange.as_str(), key.as_str()), ("amq.topic", "k"));
+}
+
+#[test]
+fn the_configuration_that_is_reported_has_no_password() {
+    let args = accepted("--uri amqp://u:secret@h:1/v --duration 1.5");
+    let json = serde_json::to_value(&args).expect("plain values");
+    assert_eq!(json["uri"], "amqp://u@h:1/v");
+    assert_eq!(json["duration"], 1.5);
+    assert!(!json.to_string().contains("secret"));
+}
