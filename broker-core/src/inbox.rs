@@ -22,6 +22,9 @@ use crate::queue::handle::QueueHandle;
 /// of any size passes when nothing is in flight.
 pub const INBOX_BYTES_MAX: usize = 256 * 1024;
 
+/// Buffer that an idle inbox may keep.
+const IDLE_BYTES_MAX: usize = 1024;
+
 /// Names one consumer of one channel, unique in the process and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(pub u64);
@@ -319,6 +322,13 @@ impl Inbox {
         debug_assert!(mail.is_empty() && mail.records.is_empty());
         let mut state = self.state.lock();
         if state.mail.is_empty() {
+            // Who has nothing to do owns no buffer; the worker thread keeps the larger one.
+            if state.mail.records.capacity() > IDLE_BYTES_MAX {
+                if state.mail.records.capacity() > mail.records.capacity() {
+                    std::mem::swap(&mut state.mail, mail);
+                }
+                state.mail = Mail::default();
+            }
             if let Some(waker) = waker
                 && !state
                     .waker

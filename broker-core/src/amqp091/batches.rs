@@ -42,6 +42,8 @@ pub struct Batches {
     turn: u64,
     /// Bytes of records collected.
     bytes: usize,
+    /// Bytes that the last batch had: room made at once for a batch without a spare buffer.
+    usual_bytes: usize,
     publishes: Vec<(Arc<QueueHandle>, Batch)>,
     by_queue: FxHashMap<QueueId, u32>,
     /// Whether the publishes collected so far await confirms (all or none do), and their channel.
@@ -152,9 +154,12 @@ impl Batches {
         self.bytes = 0;
         self.by_queue.clear();
         for (queue, mut batch) in self.publishes.drain(..) {
+            self.usual_bytes = batch.records.record_bytes().min(SPARE_BYTES_MAX);
             queue.publish(now, &mut batch);
             batch.records.clear();
-            if self.spare.len() < SPARE_MAX && batch.records.capacity() <= SPARE_BYTES_MAX {
+            if self.spare.len() < SPARE_MAX
+                && (1..=SPARE_BYTES_MAX).contains(&batch.records.capacity())
+            {
                 self.spare.push(batch.records);
             }
         }
@@ -166,7 +171,10 @@ impl Batches {
             self.turn = NEXT_TURN.fetch_add(1, Ordering::Relaxed);
         }
         *self.by_queue.entry(queue.identity().id).or_insert_with(|| {
-            let records = self.spare.pop().unwrap_or_default();
+            let records = match self.spare.pop() {
+                Some(spare) => spare,
+                None => Records::with_capacity(self.usual_bytes),
+            };
             let batch = Batch {
                 records,
                 confirms: Vec::new(),
