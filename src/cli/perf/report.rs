@@ -139,7 +139,7 @@ impl fmt::Display for PublishFigures {
             (self.confirmed, "confirmed"),
             (self.nacked, "nacked"),
             (self.unsent, "due but not sent"),
-            (self.blocked, "times blocked by the broker"),
+            (self.blocked, "connection.blocked"),
         ];
         for (count, what) in notes.iter().filter(|(count, _)| *count > 0) {
             write!(f, ", {count} {what}")?;

@@ -44,7 +44,7 @@ impl Topology {
             declared: Vec::new(),
         };
         let outcome = work(&mut topology);
-        let removed = topology.remove();
+        let removed = topology.remove(uri);
         let done = outcome?;
         removed.map(|()| done)
     }
@@ -103,9 +103,15 @@ impl Topology {
         self.declared.clear();
     }
 
-    /// On a fresh channel: an error during the run may have closed the other one.
-    fn remove(mut self) -> Result<(), PerfError> {
-        if !self.declared.is_empty() {
+    /// On a fresh channel, and when need be a fresh connection: what ended the run may have closed
+    /// the old ones.
+    fn remove(mut self, uri: &Uri) -> Result<(), PerfError> {
+        if self.declared.is_empty() {
+            self.control.close();
+            return Ok(());
+        }
+        if self.control.open_channel(CLEANUP_CHANNEL).is_err() {
+            self.control = Connection::open(uri, Dial::default())?;
             self.control.open_channel(CLEANUP_CHANNEL)?;
         }
         for name in &self.declared {
