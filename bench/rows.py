@@ -53,6 +53,11 @@ def memory():
     )
 
 
+def written():
+    path = ("broker", "written_bytes_per_message")
+    return Figure("written", "B/msg", lambda report: dig(report, path), 1, more_is_better=False)
+
+
 def latency(name, path):
     return Figure(name, "µs", lambda report: dig(report, path), 1, more_is_better=False)
 
@@ -121,7 +126,7 @@ ROWS = [
             *("--size", 16, "--durable", "--persistent", "--confirm", 1000),
             *("--ack", 100, "--prefetch", 2000),
         ),
-        [rate("confirmed", ("published", "per_second")), cpu()],
+        [rate("confirmed", ("published", "per_second")), cpu(), written()],
         by_default=False,
     ),
     Row(

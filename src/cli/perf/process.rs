@@ -62,6 +62,12 @@ impl Process {
         kib_of(&status, "VmRSS:").ok_or_else(|| self.unreadable("status"))
     }
 
+    /// Bytes its writes have sent towards the disk; none where the system does not tell.
+    pub(super) fn written_bytes(&self) -> Option<u64> {
+        let io = self.read("io").ok()?;
+        line_of(&io, "write_bytes:")?.parse().ok()
+    }
+
     fn read(&self, file: &'static str) -> Result<String, PerfError> {
         fs::read_to_string(format!("/proc/{}/{file}", self.pid)).map_err(|source| {
             PerfError::Process {
@@ -128,8 +134,14 @@ fn cpu_time_of(stat: &str, ticks_per_second: u64) -> Option<CpuTime> {
 }
 
 fn kib_of(status: &str, key: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
+    line_of(status, key)?.strip_suffix(" kB")?.parse().ok()
+}
+
+/// What stands behind `key`.
+fn line_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key))
+        .map(str::trim)
 }
 
 /// Fields 3 to 13 of proc(5) stat, behind the name.
@@ -153,6 +165,13 @@ mod tests {
         let status = "Name:\tx\nVmHWM:\t  999 kB\nVmRSS:\t   12345 kB\nThreads:\t3\n";
         assert_eq!(kib_of(status, "VmRSS:"), Some(12345));
         assert_eq!(kib_of(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn written_bytes_are_not_those_that_were_taken_back() {
+        let io = "wchar: 9\nwrite_bytes: 4096\ncancelled_write_bytes: 512\n";
+        assert_eq!(line_of(io, "write_bytes:"), Some("4096"));
+        assert_eq!(line_of(io, "bytes:"), None);
     }
 
     #[test]

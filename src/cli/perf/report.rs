@@ -17,6 +17,7 @@ pub(super) struct Moment {
     pub(super) at: Instant,
     cpu: Option<CpuTime>,
     pub(super) rss_kib: Option<u64>,
+    written_bytes: Option<u64>,
 }
 
 impl Moment {
@@ -25,6 +26,7 @@ impl Moment {
             at: Instant::now(),
             cpu: process.map(Process::cpu_time).transpose()?,
             rss_kib: process.map(Process::rss_kib).transpose()?,
+            written_bytes: process.and_then(Process::written_bytes),
         })
     }
 }
@@ -39,6 +41,9 @@ pub(super) struct BrokerUse {
     rss_before_kib: u64,
     rss_after_kib: u64,
     rss_max_kib: u64,
+    /// What went towards the disk: a durable load that writes nothing keeps no promise.
+    written_kib: Option<u64>,
+    written_bytes_per_message: Option<f64>,
 }
 
 impl BrokerUse {
@@ -51,6 +56,8 @@ impl BrokerUse {
     ) -> Option<Self> {
         let cpu = last.cpu?.since(&first.cpu?);
         let (before, after) = (first.rss_kib?, last.rss_kib?);
+        let written = first.written_bytes.zip(last.written_bytes);
+        let written = written.map(|(before, after)| after.saturating_sub(before));
         Some(BrokerUse {
             pid: process?.pid(),
             cpu_user_s: cpu.user.as_secs_f64(),
@@ -59,6 +66,8 @@ impl BrokerUse {
             rss_before_kib: before,
             rss_after_kib: after,
             rss_max_kib: rss_max_kib.max(before).max(after),
+            written_kib: written.map(|bytes| bytes / 1024),
+            written_bytes_per_message: written.and_then(|bytes| per_message(bytes, messages)),
         })
     }
 }
@@ -74,7 +83,16 @@ impl fmt::Display for BrokerUse {
             f,
             "\nbroker RSS   {} KiB before, {} KiB after, {} KiB at most",
             self.rss_before_kib, self.rss_after_kib, self.rss_max_kib
-        )
+        )?;
+        match (self.written_kib, self.written_bytes_per_message) {
+            (Some(kib), Some(bytes)) if kib > 0 => {
+                write!(
+                    f,
+                    "\nbroker disk  {kib} KiB written = {bytes:.1} bytes per message"
+                )
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -187,9 +205,9 @@ pub(super) fn interrupted(f: &mut fmt::Formatter<'_>, is_interrupted: bool) -> f
     }
 }
 
-/// Nanoseconds per message, none without messages.
-pub(super) fn per_message(nanos: u64, messages: u64) -> Option<f64> {
-    (messages > 0).then(|| nanos as f64 / messages as f64)
+/// A share of a sum per message, none without messages.
+pub(super) fn per_message(sum: u64, messages: u64) -> Option<f64> {
+    (messages > 0).then(|| sum as f64 / messages as f64)
 }
 
 /// Events per second.
