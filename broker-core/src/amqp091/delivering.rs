@@ -381,7 +381,6 @@ impl Channel {
         let Mode::Confirm(confirms) = &mut self.mode else {
             return Ok(());
         };
-        let mut confirmed = 0;
         let before = confirms.unconfirmed();
         while let Some(Outcome {
             tag,
@@ -406,7 +405,7 @@ impl Channel {
                 turn.send(self.number, nack)?;
             }
         }
-        confirmed += before - confirms.unconfirmed();
+        let confirmed = before - confirms.unconfirmed();
         self.entry
             .unconfirmed
             .store(confirms.unconfirmed() as u32, Ordering::Relaxed);
