@@ -5,13 +5,12 @@
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use amqp_codec::{Method, confirm};
+use amqp_codec::confirm;
 
 use super::block::{Block, LOAD_CHANNEL};
-use super::confirm::Confirms;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
 use super::latency::Stamps;
@@ -19,8 +18,11 @@ use super::pace::Pace;
 use super::process::thread_cpu_nanos;
 use super::stop::Stop;
 use super::tally::Tally;
-use super::walk::{Sink, Walker};
-use super::wire::{close_reason, goodbye, put, unexpected};
+use super::wire::{goodbye, put};
+
+mod answers;
+
+use answers::read_answers;
 
 /// How one publisher behaves.
 pub(super) struct Orders {
@@ -147,17 +149,13 @@ impl Writer<'_> {
         let start = self.shared.stamps.now();
         let mut whole = true;
         while whole && self.sent < self.orders.quota && !self.is_over() {
-            let count = self.room().min(self.due(start)).min(self.block.messages());
-            if count == 0 {
-                self.wait(start);
-                continue;
+            let room = self.room();
+            match room.min(self.due(start)).min(self.block.messages()) {
+                0 => thread::park_timeout(nap(room, self.until_due(start))),
+                count => whole = self.send(count, start)?,
             }
-            whole = self.send(count, start)?;
         }
-        let unsent = match self.orders.pace {
-            Some(_) if self.sent < self.orders.quota => self.due(start),
-            _ => 0,
-        };
+        let unsent = self.unsent(start);
         if whole {
             self.await_settled();
             self.say_goodbye()?;
@@ -198,16 +196,16 @@ impl Writer<'_> {
         Duration::from_nanos(self.shared.stamps.now().saturating_sub(start))
     }
 
-    /// Waits for the next due message, or for confirms, whose reader wakes this thread.
-    fn wait(&self, start: u64) {
-        let until_due = self
-            .orders
-            .pace
-            .map(|pace| pace.wait(self.sent, self.elapsed(start)));
-        match until_due {
-            Some(wait) if !wait.is_zero() => thread::park_timeout(wait.min(TICK)),
-            _ => thread::park_timeout(TICK),
-        }
+    /// What has been due for more than a tick; the last few messages are nobody's fault.
+    fn unsent(&self, start: u64) -> u64 {
+        let elapsed = self.elapsed(start).saturating_sub(TICK);
+        let due = self.orders.pace.map_or(0, |pace| pace.due(elapsed));
+        due.min(self.orders.quota).saturating_sub(self.sent)
+    }
+
+    fn until_due(&self, start: u64) -> Option<Duration> {
+        let pace = self.orders.pace?;
+        Some(pace.wait(self.sent, self.elapsed(start)))
     }
 
     fn send(&mut self, count: u64, start: u64) -> Result<bool, PerfError> {
@@ -259,6 +257,15 @@ impl Writer<'_> {
     }
 }
 
+/// How long a publisher that could send nothing rests. Without room it waits for confirms, whose
+/// reader wakes it; with room it waits for the next due message, which may be due by now.
+fn nap(room: u64, until_due: Option<Duration>) -> Duration {
+    match until_due {
+        Some(wait) if room > 0 => wait.min(TICK),
+        _ => TICK,
+    }
+}
+
 /// Writes all of `bytes`, or gives up between two time-outs of the socket; true when all went.
 pub(super) fn write_whole(
     stream: &mut TcpStream,
@@ -281,100 +288,6 @@ pub(super) fn write_whole(
     Ok(true)
 }
 
-/// Reads confirms, closes and everything else a broker sends to a publisher.
-fn read_answers(
-    connection: &mut Connection,
-    orders: &Orders,
-    shared: &Shared<'_>,
-    writer: &Thread,
-    ending: &Ending,
-) -> Result<u64, PerfError> {
-    let mut walker = Walker::new(connection.frame_max());
-    let (stream, inbound) = connection.parts();
-    inbound.resize(READ_BUFFER);
-    let mut answers = Answers {
-        confirms: orders.window.map(Confirms::new),
-        tally: shared.tally,
-        settled: 0,
-        nacked: 0,
-        closed: false,
-    };
-    loop {
-        let walked = walker.walk(inbound.unread(), &mut answers)?;
-        inbound.consume(walked);
-        if answers.settled > shared.tally.settled.load(Ordering::Relaxed) {
-            shared.tally.nacked.store(answers.nacked, Ordering::Relaxed);
-            shared
-                .tally
-                .settled
-                .store(answers.settled, Ordering::Release);
-            writer.unpark();
-        }
-        if answers.closed || ending.is_due() {
-            return Ok(thread_cpu_nanos());
-        }
-        match inbound.fill(stream) {
-            Ok(0) if ending.closing.load(Ordering::Acquire) => return Ok(thread_cpu_nanos()),
-            Ok(0) => return Err(PerfError::Dropped("publishing")),
-            Ok(_) => {}
-            Err(error) if is_timeout(&error) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(PerfError::socket("reading confirms", error)),
-        }
-    }
-}
-
-struct Answers<'a> {
-    confirms: Option<Confirms>,
-    tally: &'a Tally,
-    settled: u64,
-    nacked: u64,
-    closed: bool,
-}
-
-impl Answers<'_> {
-    /// Books a confirm; returns how many publishes it settled.
-    fn settle(&mut self, tag: u64, multiple: bool) -> Result<u64, PerfError> {
-        let Some(confirms) = &mut self.confirms else {
-            return Err(PerfError::Protocol(
-                "a confirm on a channel without confirms".to_owned(),
-            ));
-        };
-        let published = self.tally.published.load(Ordering::Acquire);
-        let newly = confirms.settle(tag, multiple, published)?;
-        self.settled += newly;
-        Ok(newly)
-    }
-}
-
-impl Sink for Answers<'_> {
-    fn body_head(&mut self, _head: &[u8]) {}
-
-    fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
-
-    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
-        match method {
-            Method::BasicAck(ack) => self.settle(ack.delivery_tag, ack.multiple).map(drop),
-            Method::BasicNack(nack) => {
-                self.nacked += self.settle(nack.delivery_tag, nack.multiple)?;
-                Ok(())
-            }
-            Method::ConnectionCloseOk(_) => {
-                self.closed = true;
-                Ok(())
-            }
-            Method::ConnectionBlocked(_) => {
-                self.tally.blocked.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Method::ConnectionUnblocked(_) => Ok(()),
-            other => {
-                Err(close_reason(other).unwrap_or_else(|| unexpected(other, "to a publisher")))
-            }
-        }
-    }
-}
-
 /// Opens a connection that is ready to publish.
 pub(super) fn prepare(mut connection: Connection, confirms: bool) -> Result<Connection, PerfError> {
     connection.open_channel(LOAD_CHANNEL)?;
@@ -393,4 +306,28 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 /// A slow broker first works off everything that lies before the close.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 const REASON_TIMEOUT: Duration = Duration::from_secs(2);
-const READ_BUFFER: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_has_become_due_meanwhile_is_not_slept_over() {
+        assert_eq!(nap(1, Some(Duration::ZERO)), Duration::ZERO);
+        assert_eq!(
+            nap(1, Some(Duration::from_micros(80))),
+            Duration::from_micros(80)
+        );
+    }
+
+    #[test]
+    fn a_full_window_waits_for_its_confirms_even_when_messages_are_due() {
+        assert_eq!(nap(0, Some(Duration::ZERO)), TICK);
+        assert_eq!(nap(0, None), TICK);
+    }
+
+    #[test]
+    fn no_rest_is_longer_than_a_tick() {
+        assert_eq!(nap(1, Some(Duration::from_secs(60))), TICK);
+    }
+}
