@@ -104,9 +104,8 @@ class RabbitMQ:
                 wait_until_quiet(pid)
                 yield Running(f"amqp://guest:guest@127.0.0.1:{port}/%2F", pid)
             finally:
-                stop(process, pid or process.pid)
-                # The port mapper of this node alone: it has a port of its own.
-                quietly(["epmd", "-port", str(epmd), "-kill"])
+                stop(process, pid)
+                stop_port_mapper(epmd)
 
 
 def find_rabbitmq():
@@ -235,16 +234,43 @@ def cpu_seconds(pid):
 
 
 def stop(process, pid):
-    """Asks the broker to stop; then makes it."""
+    """Asks the broker to stop; then makes it, with all that it has started. They share a process
+    group made for them, and nobody else is in it."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        # Its own process group, made at the start: nobody else is in it.
+        if pid is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            os.kill(pid, signal.SIGTERM)
+    if not group_ends(process, STOP_TIMEOUT_S):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        group_ends(process, STOP_TIMEOUT_S)
+
+
+def group_ends(process, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process.poll()
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def stop_port_mapper(port):
+    """Ends the port mapper of one node: it has a port of its own. It refuses while it still
+    believes the node to be alive."""
+    program = shutil.which("epmd")
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while program and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        quietly([program, "-port", str(port), "-kill"])
+        time.sleep(0.05)
 
 
 def free_ports(count):
