@@ -17,6 +17,7 @@ pub mod error;
 pub mod exchange;
 pub mod host;
 pub mod inbox;
+pub mod journal;
 pub mod message;
 pub mod queue;
 pub mod router;

@@ -11,7 +11,14 @@
 //!
 //! Small bodies stand in the record. A body above [`INLINE_BODY_MAX`] is a reference-counted
 //! [`Bytes`] beside the bytes: copying 4 KiB costs more than a reference count, copying less does
-//! not. This file never looks into properties or bodies; it only keeps them.
+//! not. This file never looks into properties or bodies; it only keeps them. `block` is the form
+//! in which records leave memory.
+
+mod block;
+#[cfg(test)]
+mod tests;
+
+pub use block::{Block, Malformed, Parts};
 
 use bytes::Bytes;
 
@@ -19,6 +26,9 @@ use crate::time::Timestamp;
 
 /// Bodies up to this many bytes are copied with their record; larger ones are shared.
 pub const INLINE_BODY_MAX: usize = 4096;
+
+/// No record is shorter than this.
+pub const RECORD_BYTES_MIN: usize = HEAD;
 
 const HEAD: usize = 48;
 const PERSISTENT: u8 = 1;
@@ -78,8 +88,10 @@ pub struct Message<'a> {
 #[derive(Debug, Default)]
 pub struct Records {
     bytes: Vec<u8>,
+    /// In the order of the records that have one.
     shared: Vec<Bytes>,
     count: u32,
+    removed: u32,
 }
 
 /// Where a record begins in its [`Records`].
@@ -93,6 +105,7 @@ impl Records {
             bytes: Vec::new(),
             shared: Vec::new(),
             count: 0,
+            removed: 0,
         }
     }
 
@@ -112,6 +125,21 @@ impl Records {
     /// Whether nothing was pushed.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether [`Self::remove`] was called for any of them.
+    pub fn has_removed(&self) -> bool {
+        self.removed > 0
+    }
+
+    /// The records themselves, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The shared bodies, in the order of the records that have one.
+    pub fn shared_bodies(&self) -> &[Bytes] {
+        &self.shared
     }
 
     /// Bytes of the records themselves, without shared bodies.
@@ -172,6 +200,7 @@ impl Records {
             self.shared.push(body.clone());
         }
         self.count += 1;
+        self.removed += u32::from(record.is_removed());
         position
     }
 
@@ -186,6 +215,7 @@ impl Records {
         if other.shared.is_empty() {
             self.bytes.extend_from_slice(&other.bytes);
             self.count += other.count;
+            self.removed += other.removed;
         } else {
             for record in other.iter() {
                 self.push_record(record);
@@ -199,6 +229,7 @@ impl Records {
         self.bytes.clear();
         self.shared.clear();
         self.count = 0;
+        self.removed = 0;
     }
 
     /// The record at `position`, which must have come from this container.
@@ -237,6 +268,7 @@ impl Records {
     /// is dropped or cleared.
     pub fn remove(&mut self, position: Position) {
         let start = position.0 as usize;
+        self.removed += u32::from(self.bytes[start + 4] & REMOVED == 0);
         if self.bytes[start + 4] & SHARED_BODY != 0 {
             let index = read_u32(&self.bytes, start + 44) as usize;
             self.shared[index] = Bytes::new();
@@ -279,6 +311,11 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
+    /// The record itself, without a shared body.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Length of the record itself, without a shared body.
     pub fn record_len(&self) -> usize {
         self.bytes.len()

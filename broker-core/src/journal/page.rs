@@ -1,0 +1,166 @@
+//! A page's entry in the map: where the page lies and which of its messages are alive.
+//!
+//! ```text
+//! key    'm', queue u64, page number u64 (both big-endian)
+//! value  0 u8 version = 1     1 u64 segment   9 u64 offset   17 u32 length   21 u32 CRC
+//!       25 u8 flags (1: the page holds one level)   26 u8 level
+//!       27 u32 number of runs   31 runs × (first u64, count u32)
+//! ```
+//!
+//! The page itself is a block, in the order of the queue. What it holds beside the ordinals in
+//! its entry is dead.
+
+use super::encode::push_runs;
+use super::reader::Reader;
+use super::{Malformed, RawChange, Runs};
+use crate::message::RECORD_BYTES_MIN;
+
+const KEY_FIRST: u8 = b'm';
+const VERSION: u8 = 1;
+const ONE_LEVEL: u8 = 1;
+const HEAD_BYTES: usize = 31;
+const RUN_BYTES: usize = 12;
+const BLOCK_HEAD_BYTES: u64 = 8;
+
+/// Which page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageKey {
+    /// Id of its queue.
+    pub queue: u64,
+    /// Its number, never used twice by the queue.
+    pub number: u64,
+}
+
+impl PageKey {
+    /// What all keys of pages begin with, and no other key.
+    pub const PREFIX: &[u8] = &[KEY_FIRST];
+
+    /// Reads a key of the map; none if it is no page's.
+    pub fn parse(key: &[u8]) -> Option<PageKey> {
+        let (&[KEY_FIRST], rest) = key.split_first_chunk()? else {
+            return None;
+        };
+        let (queue, rest) = rest.split_first_chunk()?;
+        Some(PageKey {
+            queue: u64::from_be_bytes(*queue),
+            number: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+
+    /// The key of the map.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(17);
+        key.push(KEY_FIRST);
+        key.extend_from_slice(&self.queue.to_be_bytes());
+        key.extend_from_slice(&self.number.to_be_bytes());
+        key
+    }
+
+    /// The page goes.
+    pub fn deleted(&self) -> RawChange {
+        RawChange {
+            key: self.bytes(),
+            value: None,
+        }
+    }
+}
+
+/// A page and what of it is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageEntry {
+    /// Id of its queue.
+    pub queue: u64,
+    /// Its number in the queue.
+    pub number: u64,
+    /// The segment it lies in.
+    pub segment: u64,
+    /// Where in the segment.
+    pub offset: u64,
+    /// Bytes of the block.
+    pub length: u32,
+    /// CRC32C of the block.
+    pub crc: u32,
+    /// The level of all its messages, if they have one in common.
+    pub level: Option<u8>,
+    /// The ordinals that are alive.
+    pub runs: Runs,
+}
+
+impl PageEntry {
+    /// Its key.
+    pub fn page_key(&self) -> PageKey {
+        PageKey {
+            queue: self.queue,
+            number: self.number,
+        }
+    }
+
+    /// The key of the map.
+    pub fn key(&self) -> Vec<u8> {
+        self.page_key().bytes()
+    }
+
+    /// The value in the map.
+    pub fn value(&self) -> Vec<u8> {
+        let runs = self.runs.runs();
+        let mut value = Vec::with_capacity(HEAD_BYTES + runs.len() * RUN_BYTES);
+        value.push(VERSION);
+        value.extend_from_slice(&self.segment.to_le_bytes());
+        value.extend_from_slice(&self.offset.to_le_bytes());
+        value.extend_from_slice(&self.length.to_le_bytes());
+        value.extend_from_slice(&self.crc.to_le_bytes());
+        value.push(if self.level.is_some() { ONE_LEVEL } else { 0 });
+        value.push(self.level.unwrap_or_default());
+        value.extend_from_slice(&(runs.len() as u32).to_le_bytes());
+        push_runs(&mut value, &self.runs);
+        value
+    }
+
+    /// The page is there, with these runs.
+    pub fn put(&self) -> RawChange {
+        RawChange {
+            key: self.key(),
+            value: Some(self.value()),
+        }
+    }
+
+    /// Reads an entry of the map.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<PageEntry, Malformed> {
+        let PageKey { queue, number } =
+            PageKey::parse(key).ok_or(Malformed("the key is no page's"))?;
+        let mut reader = Reader(value);
+        if reader.u8()? != VERSION {
+            return Err(Malformed("a page entry of an unknown version"));
+        }
+        let mut entry = PageEntry {
+            queue,
+            number,
+            segment: reader.u64()?,
+            offset: reader.u64()?,
+            length: reader.u32()?,
+            crc: reader.u32()?,
+            level: read_level(&mut reader)?,
+            runs: Runs::new(),
+        };
+        let count = reader.count(RUN_BYTES)?;
+        entry.runs = reader.runs(count)?;
+        reader.end()?;
+        if entry.runs.count() > entry.records_max() {
+            return Err(Malformed("a page entry names more messages than fit"));
+        }
+        Ok(entry)
+    }
+
+    /// How many records the page has room for at most.
+    fn records_max(&self) -> u64 {
+        u64::from(self.length).saturating_sub(BLOCK_HEAD_BYTES) / RECORD_BYTES_MIN as u64
+    }
+}
+
+fn read_level(reader: &mut Reader<'_>) -> Result<Option<u8>, Malformed> {
+    match (reader.u8()?, reader.u8()?) {
+        (0, 0) => Ok(None),
+        (ONE_LEVEL, level) => Ok(Some(level)),
+        _ => Err(Malformed("a page entry has an unknown flag")),
+    }
+}
