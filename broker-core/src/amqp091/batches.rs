@@ -31,6 +31,8 @@ pub enum Settlement {
     Requeue,
     /// basic.nack or basic.reject without requeue.
     Reject,
+    /// Encoded for a client that does not ack.
+    Sent,
 }
 
 /// Work for queues, collected over a part of a turn. Belongs to the worker thread, not to a
@@ -70,6 +72,9 @@ impl Batches {
             target.turn = self.turn;
         }
         let batch = &mut self.publishes[target.batch as usize].1;
+        if message.persistent && batch.origin.is_none() {
+            batch.origin = Some(Arc::clone(origin));
+        }
         let before = batch.records.record_bytes();
         batch.records.push(message);
         self.bytes += batch.records.record_bytes() - before;
@@ -144,6 +149,7 @@ impl Batches {
                 Settlement::Ack => Command::Ack { ordinals },
                 Settlement::Requeue => Command::Requeue { ordinals },
                 Settlement::Reject => Command::Reject { ordinals },
+                Settlement::Sent => Command::Sent { ordinals },
             };
             queue.submit(now, command);
         }

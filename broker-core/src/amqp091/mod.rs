@@ -18,6 +18,7 @@ mod contents;
 mod declaring;
 mod delivering;
 pub mod direct_reply;
+mod durable;
 mod framing;
 mod gate;
 mod handshake;

@@ -7,7 +7,9 @@ use amqp_codec::FieldTable;
 
 use super::handle::Deletion;
 use super::settings::Settings;
+use super::chunks::page::{Job, PageAt};
 use crate::credit::ChannelCredit;
+use crate::host::Lsn;
 use crate::inbox::{ConfirmRun, ConsumerId, Inbox};
 use crate::message::Records;
 
@@ -18,7 +20,8 @@ pub struct Batch {
     pub records: Records,
     /// Who awaits a confirm: nobody (empty), or one sequence number for each record, in order.
     pub confirms: Vec<ConfirmRun>,
-    /// Gets [`crate::inbox::Event::Published`] when `confirms` is not empty.
+    /// Who published: gets [`crate::inbox::Event::Published`] when `confirms` is not empty, and
+    /// is told where the log has the messages.
     pub origin: Option<Arc<Inbox>>,
 }
 
@@ -102,6 +105,12 @@ pub enum Command {
         /// The messages, by their place in the queue.
         ordinals: Vec<u64>,
     },
+    /// Deliveries that no client acks were encoded: the queue kept them until now because they
+    /// are in the log.
+    Sent {
+        /// The messages.
+        ordinals: Vec<u64>,
+    },
     /// Puts deliveries that a client had back to their places, marked redelivered (nack and
     /// reject with requeue, recover, the end of a channel).
     Requeue {
@@ -155,6 +164,29 @@ pub enum Command {
     },
     /// The settings changed; they hold at once, also for messages that wait.
     Configure(Settings),
+    /// A page was written, or (none) could not be.
+    PageWritten {
+        /// What was to be written.
+        job: Job,
+        /// Where it lies.
+        at: Option<PageAt>,
+        /// Whether it was synced.
+        durable: bool,
+    },
+    /// A page was read; none when it cannot be: its messages are lost.
+    PageRead {
+        /// What was to be read.
+        job: Job,
+        /// What is in it.
+        records: Option<Records>,
+    },
+    /// The log up to this record is to be recycled: what only it has goes into pages.
+    Release {
+        /// The last record to go.
+        upto: Lsn,
+    },
+    /// Memory is short: everything that is not about to be delivered goes to disk.
+    Shrink,
     /// Takes ready messages out of the middle, without dead-lettering.
     Remove {
         /// The messages.

@@ -5,6 +5,7 @@
 
 use super::handle::Batch;
 use super::{Effects, Queue};
+use crate::host::Lsn;
 use crate::inbox::Event;
 use crate::message::{Position, RecordRef, Records};
 
@@ -17,31 +18,32 @@ impl Queue {
     pub(super) fn take_batch(&mut self, batch: &mut Batch, effects: &mut Effects) {
         self.active_at = Some(self.now);
         let mut refused = Vec::new();
-        if !self.pass_whole(&mut batch.records, effects) {
-            self.take_each(&mut batch.records, &mut refused, effects);
+        let lsn = match self.pass_whole(&mut batch.records, effects) {
+            Some(lsn) => lsn,
+            None => self.take_each(&mut batch.records, &mut refused, effects),
+        };
+        if lsn != Lsn::NONE
+            && let Some(origin) = &batch.origin
+        {
+            origin.note_logged(lsn);
         }
-        confirm(batch, &refused, effects);
+        confirm(batch, &refused, lsn, effects);
     }
 
-    /// The fast way: the batch becomes the delivery. False when it does not fit the moment; then
-    /// nothing has happened.
-    fn pass_whole(&mut self, records: &mut Records, effects: &mut Effects) -> bool {
+    /// The fast way: the batch becomes the delivery. Where the log has it; none when it does not
+    /// fit the moment: then nothing has happened.
+    fn pass_whole(&mut self, records: &mut Records, effects: &mut Effects) -> Option<Lsn> {
         if !self.ready.is_empty()
             || records.record_bytes() > WHOLE_BYTES_MAX
             || self.refuses_overflow()
         {
-            return false;
+            return None;
         }
-        let Some(bytes) = self
+        let bytes = self
             .stamp_all(records)
-            .filter(|&bytes| bytes <= WHOLE_BYTES_MAX)
-        else {
-            return false;
-        };
+            .filter(|&bytes| bytes <= WHOLE_BYTES_MAX)?;
         let count = records.len() as u32;
-        let Some(key) = self.consumers.claim_all(count) else {
-            return false;
-        };
+        let key = self.consumers.claim_all(count)?;
         self.hand_over_all(key, records, bytes, effects)
     }
 
@@ -69,7 +71,7 @@ impl Queue {
         records: &mut Records,
         refused: &mut Vec<usize>,
         effects: &mut Effects,
-    ) {
+    ) -> Lsn {
         let mut next = records.first();
         let mut index = 0;
         while let Some(position) = next {
@@ -81,8 +83,10 @@ impl Queue {
             }
             index += 1;
         }
+        let lsn = self.log.publish(records, refused);
         records.clear();
         self.flush(effects);
+        lsn
     }
 
     /// Delivers the message if it is first and somebody takes it now; puts it in line otherwise.
@@ -120,11 +124,13 @@ impl Queue {
         let mut head = records.head_mut(position);
         head.set_ordinal(ordinal);
         head.set_enqueued_at(self.now);
+        head.set_logged(self.log.is_on());
     }
 }
 
 /// Tells the publisher, if it waits for confirms. `refused` are indexes in the batch, ascending.
-pub(super) fn confirm(batch: &mut Batch, refused: &[usize], effects: &mut Effects) {
+/// The confirms wait until the log is durable to `lsn`.
+pub(super) fn confirm(batch: &mut Batch, refused: &[usize], lsn: Lsn, effects: &mut Effects) {
     if batch.confirms.is_empty() {
         return;
     }
@@ -140,5 +146,10 @@ pub(super) fn confirm(batch: &mut Batch, refused: &[usize], effects: &mut Effect
         }
         before = behind;
     }
-    effects.pushed(origin.push_event(Event::Published { confirms, rejected }, None));
+    let event = Event::Published {
+        confirms,
+        rejected,
+        lsn,
+    };
+    effects.pushed(origin.push_event(event, None));
 }
