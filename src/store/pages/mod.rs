@@ -348,3 +348,6 @@ impl Pages {
         Ok(file.allocated().ok())
     }
 }
+
+#[cfg(test)]
+mod tests;

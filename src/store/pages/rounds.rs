@@ -19,6 +19,7 @@ pub(super) enum RoundError {
 struct State {
     started: u64,
     running: bool,
+    waiting: usize,
     /// The last round that succeeded.
     succeeded: u64,
     failed: Option<Arc<StoreError>>,
@@ -49,7 +50,9 @@ impl Rounds {
             if !state.running {
                 break;
             }
+            state.waiting += 1;
             self.ended.wait(&mut state);
+            state.waiting -= 1;
         }
         state.started += 1;
         state.running = true;
@@ -75,6 +78,11 @@ impl Rounds {
                 Err(StoreError::SegmentsFailed(failure))
             }
         }
+    }
+
+    /// How many callers wait for a round that another one runs.
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().waiting
     }
 
     /// Why no round succeeds any more.

@@ -51,8 +51,12 @@ pub struct PagesStatus {
     pub read_bytes: u64,
     /// Rounds of syncs, each of which may have served several callers.
     pub syncs: u64,
+    /// Callers that wait for a round another one runs.
+    pub sync_waiting: usize,
     /// Bytes given back as holes.
     pub punched_bytes: u64,
+    /// Files without pages that could not be removed yet.
+    pub leftover_files: usize,
     /// Whether the file system has holes. If not, only whole files give space back.
     pub has_holes: bool,
     /// Why no page becomes durable any more.
@@ -127,6 +131,7 @@ impl Pages {
             }
         }
         let has_holes = ledger.punching != Punching::Impossible;
+        let leftover_files = ledger.leftover.len();
         drop(ledger);
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PagesStatus {
@@ -137,7 +142,9 @@ impl Pages {
             reads: load(&self.counters.reads),
             read_bytes: load(&self.counters.read_bytes),
             syncs: load(&self.counters.syncs),
+            sync_waiting: self.rounds.waiting(),
             punched_bytes: load(&self.counters.punched_bytes),
+            leftover_files,
             has_holes,
             failed: self.rounds.failed(),
         }
