@@ -2,12 +2,14 @@
 //! Never decides when something must be synced: that is the log's and the checkpoint's rule.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::{Errno, pwritev};
 
 /// A directory tree that files live in. Paths are absolute or relative to the process.
 pub trait Disk: Send + Sync {
@@ -39,6 +41,35 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// The file's length in bytes.
     fn size(&self) -> io::Result<u64>;
+
+    /// Reads `bytes` bytes at `offset`, fewer only where the file ends before.
+    fn read(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut buf = reserved(bytes)?;
+        buf.resize(bytes, 0);
+        let count = self.pread(&mut buf, offset)?;
+        buf.truncate(count);
+        Ok(buf)
+    }
+
+    /// Writes all of `parts`, one behind the other, beginning at `offset`.
+    fn pwrite_parts(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for part in parts {
+            self.pwrite(part, offset)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives the space of whole blocks back; they read as zeros from then on, and the file's length
+    /// stays. `Unsupported` where files have no holes.
+    fn punch_hole(&self, _offset: u64, _bytes: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The space the file takes.
+    fn allocated(&self) -> io::Result<u64> {
+        self.size()
+    }
 }
 
 /// The operating system's files.
@@ -131,6 +162,64 @@ impl File for RealFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn read(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut buf = reserved(bytes)?;
+        while buf.len() < bytes {
+            let at = offset + buf.len() as u64;
+            match rustix::io::pread(&self.0, spare_capacity(&mut buf), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        buf.truncate(bytes);
+        Ok(buf)
+    }
+
+    fn pwrite_parts(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        // Drops empty slices at the front, so that what is left has bytes to write.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match pwritev(&self.0, rest, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    offset += count as u64;
+                    IoSlice::advance_slices(&mut rest, count);
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn punch_hole(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        loop {
+            match fallocate(&self.0, mode, offset, bytes) {
+                Err(Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.blocks() * STAT_BLOCK_BYTES)
+    }
+}
+
+/// What `st_blocks` counts in, whatever the file system's blocks are.
+const STAT_BLOCK_BYTES: u64 = 512;
+
+/// An empty buffer with room for `bytes`; an error where there is no memory for it.
+fn reserved(bytes: usize) -> io::Result<Vec<u8>> {
+    let mut buf = Vec::new();
+    buf.try_reserve_exact(bytes)
+        .map_err(|_| io::ErrorKind::OutOfMemory)?;
+    Ok(buf)
 }
 
 /// Writes `bytes` so that after a crash `path` holds either what it held or all of them.

@@ -30,6 +30,7 @@ mod layout;
 mod logdir;
 mod node;
 mod options;
+pub mod pages;
 mod pending;
 mod record;
 mod recover;
