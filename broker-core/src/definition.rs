@@ -60,6 +60,11 @@ pub struct VhostSpec {
     pub tags: Vec<String>,
 }
 
+/// Whether a definition of a queue stands under the key.
+pub fn is_queue_key(key: &[u8]) -> bool {
+    key.first() == Some(&b'y')
+}
+
 impl Definition {
     /// The key under which it stands.
     pub fn key(&self) -> Vec<u8> {

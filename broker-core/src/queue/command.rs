@@ -6,6 +6,7 @@ use std::sync::Arc;
 use amqp_codec::FieldTable;
 
 use super::handle::Deletion;
+use super::restoring::Found;
 use super::settings::Settings;
 use super::chunks::page::{Job, PageAt};
 use crate::credit::ChannelCredit;
@@ -180,6 +181,8 @@ pub enum Command {
         /// What is in it.
         records: Option<Records>,
     },
+    /// What a start has found of the queue, which is empty: comes first.
+    Restore(Box<Found>),
     /// The log up to this record is to be recycled: what only it has goes into pages.
     Release {
         /// The last record to go.

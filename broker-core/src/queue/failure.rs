@@ -152,6 +152,7 @@ fn asker(command: &Command) -> Option<ReplyTo> {
         | Command::Configure(_)
         | Command::PageWritten { .. }
         | Command::PageRead { .. }
+        | Command::Restore(_)
         | Command::Release { .. }
         | Command::Shrink
         | Command::Remove { .. } => None,

@@ -55,7 +55,12 @@ impl Fifo {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, chunks: &mut Chunks, record: RecordRef<'_>, expected: usize) {
+    pub(super) fn push(
+        &mut self,
+        chunks: &mut Chunks,
+        record: RecordRef<'_>,
+        expected: usize,
+    ) -> Place {
         let back = self.slots.back().copied();
         let place = chunks.append(back, record, expected);
         if back != Some(place.slot) {
@@ -64,6 +69,7 @@ impl Fifo {
             }
             self.slots.push_back(place.slot);
         }
+        place
     }
 
     /// A chunk that was found at the start joins the end of the line.

@@ -21,6 +21,7 @@ pub use super::command::{Batch, Command, ConsumerSpec, ReplyTo};
 pub use super::dead_letter::{DeadLetter, Reason};
 use super::effects::Effects;
 use super::pending::Pending;
+pub use super::restoring::Found;
 pub use super::settings::{DeadLetterTo, Overflow, Settings};
 pub use super::snapshot::{ConsumerSnapshot, Counts, Snapshot, Totals};
 use crate::host::Lsn;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::handle::QueueId;
 use crate::host::Lsn;
-use crate::journal::{Block, Journal, RawChange, Runs};
+use crate::journal::{Block, Journal, Placement, RawChange, Runs};
 use crate::message::Records;
 
 /// Changes of the map in one record.
@@ -63,6 +63,13 @@ impl QueueLog {
             record.is_logged() && !is_refused
         });
         journal.append_batch(self.id.0, &block)
+    }
+
+    /// Appends which ordinals messages of turns got.
+    pub(super) fn placed(&self, placements: &[Placement]) {
+        if let Some(journal) = &self.journal {
+            journal.append_placed(self.id.0, placements);
+        }
     }
 
     /// The message is acked, dropped, expired or was dead-lettered: it does not come back.

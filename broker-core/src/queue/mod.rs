@@ -40,6 +40,7 @@ mod pending;
 mod publishing;
 mod ready;
 mod removal;
+mod restoring;
 mod settings;
 mod settling;
 mod snapshot;
@@ -175,6 +176,7 @@ impl Queue {
             Command::Configure(settings) => self.configure(settings),
             Command::PageWritten { job, at, durable } => self.page_written(job, at, durable),
             Command::PageRead { job, records } => self.page_read(job, records, effects),
+            Command::Restore(found) => self.restore(*found),
             Command::Release { upto } => self.release(upto.0, effects),
             Command::Shrink => self.shrink(effects),
             Command::Remove { ordinals } => self.remove(&ordinals),

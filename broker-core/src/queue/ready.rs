@@ -111,9 +111,9 @@ impl Ready {
         record: RecordRef<'_>,
         chunks: &mut Chunks,
         expected: usize,
-    ) {
+    ) -> Place {
         self.tally.add(record);
-        self.line(priority).fifo.push(chunks, record, expected);
+        self.line(priority).fifo.push(chunks, record, expected)
     }
 
     /// A message goes back to its place.

@@ -570,6 +570,27 @@ impl Chunks {
         (slot, ready)
     }
 
+    /// An entry of the map that names nothing of use.
+    pub(in crate::queue) fn delete_entry(&mut self, entry: &PageEntry) {
+        self.paging.next_page = self.paging.next_page.max(entry.number);
+        self.paging.changes.push(entry.page_key().deleted());
+        self.paging.freed.push(PageAt {
+            segment: entry.segment,
+            offset: entry.offset,
+            length: entry.length,
+            crc: entry.crc,
+        });
+    }
+
+    /// Pages whose entries lack settlements, and since when.
+    pub(in crate::queue) fn set_stale(&mut self, stale: &[(u64, Lsn)]) {
+        for home in self.chunks.iter_mut().filter_map(|chunk| chunk.home.as_mut()) {
+            if let Some((_, since)) = stale.iter().find(|(number, _)| *number == home.number) {
+                home.settled_from = since.0;
+            }
+        }
+    }
+
     /// Ends a record's life, wherever it is. `is_logged` if it is in the log.
     #[inline]
     pub(in crate::queue) fn end(&mut self, place: Place, ordinal: u64, is_logged: bool) {
