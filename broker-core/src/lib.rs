@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod journal;
 pub mod message;
 pub mod queue;
+pub mod recovery;
 pub mod router;
 pub mod time;
 pub mod topology;

@@ -1,0 +1,144 @@
+//! One queue while the log is read.
+
+use std::collections::BTreeMap;
+
+use super::held::Held;
+use super::pages::Pages;
+use super::restored::RestoredQueue;
+use crate::host::Lsn;
+use crate::journal::{PageEntry, PageKey, Placement, Runs};
+use crate::message::RecordRef;
+
+/// What a queue has so far.
+#[derive(Debug)]
+pub(super) struct QueueState {
+    pages: Pages,
+    held: Held,
+    /// Delivery counts of what lies in pages, and perhaps of what has left them.
+    counts: BTreeMap<u64, u32>,
+    placements: Vec<Placement>,
+    next_ordinal: u64,
+}
+
+impl Default for QueueState {
+    fn default() -> QueueState {
+        QueueState {
+            pages: Pages::default(),
+            held: Held::default(),
+            counts: BTreeMap::new(),
+            placements: Vec::new(),
+            next_ordinal: 1,
+        }
+    }
+}
+
+impl QueueState {
+    pub(super) fn page_keys(&self, queue: u64) -> impl Iterator<Item = PageKey> {
+        let numbers = self.pages.numbers();
+        numbers.map(move |number| PageKey { queue, number })
+    }
+
+    /// A page has its messages; memory gives them back. The page may be older than a delivery
+    /// count that was known here.
+    pub(super) fn put_page(&mut self, page: PageEntry, lsn: Lsn) {
+        for run in page.runs.runs() {
+            self.held.remove_between(run.first, run.last(), |record| {
+                if record.delivery_count() > 0 {
+                    self.counts
+                        .insert(record.ordinal(), record.delivery_count());
+                }
+            });
+            self.see_ordinal(run.last());
+        }
+        self.pages.put(page, lsn);
+    }
+
+    pub(super) fn drop_page(&mut self, number: u64) {
+        self.pages.drop_page(number);
+    }
+
+    /// A message is there, unless it is known already.
+    #[inline]
+    pub(super) fn take(&mut self, ordinal: u64, record: RecordRef<'_>, lsn: Lsn) {
+        let is_new = ordinal >= self.next_ordinal;
+        self.see_ordinal(ordinal);
+        if !is_new {
+            if self.pages.contains(ordinal) || self.held.contains(ordinal) {
+                return;
+            }
+            self.counts.remove(&ordinal);
+        }
+        self.held.insert(ordinal, record, lsn);
+    }
+
+    pub(super) fn settle(&mut self, runs: &Runs, lsn: Lsn) {
+        for run in runs.runs() {
+            let (first, last) = (run.first, run.last());
+            self.see_ordinal(last);
+            self.held.remove_between(first, last, |_| ());
+            self.pages.settle_between(first, last, lsn);
+            while let Some((&ordinal, _)) = self.counts.range(first..=last).next() {
+                self.counts.remove(&ordinal);
+            }
+        }
+    }
+
+    pub(super) fn take_back(&mut self, counts: &[(u64, u32)]) {
+        for &(ordinal, count) in counts {
+            self.see_ordinal(ordinal);
+            if !self.held.set_delivery_count(ordinal, count) && self.pages.contains(ordinal) {
+                self.counts.insert(ordinal, count);
+            }
+        }
+    }
+
+    /// Ordinals were given, whatever became of the messages.
+    pub(super) fn see(&mut self, placement: &Placement) {
+        if placement.ordinal > 0 {
+            self.see_ordinal(placement.ordinal + u64::from(placement.count) - 1);
+        }
+    }
+
+    /// A message of a turn that nobody placed: it goes behind all others.
+    pub(super) fn take_unplaced(&mut self, turn: Lsn, index: u32, record: RecordRef<'_>) {
+        let ordinal = self.next_ordinal;
+        self.take(ordinal, record, turn);
+        match self.placements.last_mut() {
+            Some(last) if last.turn == turn && last.index + last.count == index => last.count += 1,
+            _ => self.placements.push(Placement {
+                turn,
+                index,
+                count: 1,
+                ordinal,
+            }),
+        }
+    }
+
+    pub(super) fn finish(self, queue: u64) -> RestoredQueue {
+        let counts = self.counts.into_iter();
+        let returned = counts.filter(|&(ordinal, _)| self.pages.contains(ordinal));
+        let returned = returned.collect();
+        let (pages, dead_pages, stale_pages) = self.pages.finish();
+        let chunks = self.held.into_chunks();
+        let settles = stale_pages.iter().map(|page| page.since);
+        let first_lsn = settles
+            .chain(chunks.iter().map(|chunk| chunk.first_lsn))
+            .min();
+        RestoredQueue {
+            queue,
+            pages,
+            dead_pages,
+            stale_pages,
+            returned,
+            chunks,
+            placements: self.placements,
+            next_ordinal: self.next_ordinal,
+            first_lsn,
+        }
+    }
+
+    #[inline]
+    fn see_ordinal(&mut self, ordinal: u64) {
+        self.next_ordinal = self.next_ordinal.max(ordinal.saturating_add(1));
+    }
+}
