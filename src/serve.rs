@@ -22,7 +22,7 @@ use crate::management::{self, Api, Caller, Door, Facts, ImportError};
 use crate::memory;
 use crate::node::{LogWaiters, Node};
 use crate::server::{Listeners, Shared, bind};
-use crate::store::{self, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{self, NoEntries, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
 
@@ -178,7 +178,9 @@ fn open_store(
             // Also called once when the log stops for good: whoever waits looks at the store.
             failed.notify_one();
         }),
+        &mut NoEntries,
     )?;
+    store.attach(Arc::new(NoEntries));
     info!(dir = %config.data_dir.display(), entries = recovered.entries.len(),
         clean = recovered.clean, "data directory opened");
     Ok((store, recovered))

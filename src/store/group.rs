@@ -99,10 +99,15 @@ impl GroupHeader {
         Lsn(self.first.0.saturating_add(u64::from(self.records)))
     }
 
+    /// Where the group's records begin.
+    pub(super) fn records_at(&self) -> u64 {
+        self.offset + GROUP_HEADER_BYTES as u64
+    }
+
     /// Where the next group begins.
     pub(super) fn end(&self) -> u64 {
         let bytes = whole_blocks(GROUP_HEADER_BYTES + self.records_bytes as usize);
-        self.offset + bytes as u64
+        self.offset.saturating_add(bytes as u64)
     }
 
     /// Writes the header and all checksums into `group`, which has room for the header in front

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::disk::{Disk, File};
 use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
 use super::layout::{HEADER_BYTES, Header, Identity, Magic, read_header};
+use super::writer::RESERVE_FILES;
 use super::{Lsn, StoreError};
 
 /// Where the first group of a log file begins.
@@ -25,10 +26,19 @@ pub(super) fn file_path(log_dir: &Path, number: u64) -> PathBuf {
     log_dir.join(format!("{number:0DIGITS$}{SUFFIX}"))
 }
 
+/// The name of a file in the reserve.
+pub(super) fn reserve_path(log_dir: &Path, slot: usize) -> PathBuf {
+    log_dir.join(format!("reserve-{slot}"))
+}
+
 fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let numeric = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     if numeric { digits.parse().ok() } else { None }
+}
+
+fn is_reserve(name: &str) -> bool {
+    (1..=RESERVE_FILES).any(|slot| name == format!("reserve-{slot}"))
 }
 
 /// One file of the log.
@@ -149,6 +159,9 @@ impl LogDir {
         };
         let mut files = Vec::new();
         for name in &names {
+            if is_reserve(name) {
+                continue;
+            }
             let Some(number) = parse_name(name) else {
                 tracing::warn!(dir = %path.display(), name, "not a log file: left alone");
                 continue;
