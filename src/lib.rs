@@ -11,6 +11,7 @@ pub mod config;
 mod log;
 mod management;
 mod memory;
+mod messages;
 mod node;
 mod pulse;
 mod serve;

@@ -10,6 +10,8 @@ use std::time::Duration;
 use broker_core::access::{HashAlgorithm, User};
 use broker_core::broker::{Broker, Limits, restore_order, server_properties};
 use broker_core::definition::{Change, Definition, VhostSpec};
+use broker_core::journal::PageKey;
+use broker_core::queue::handle::Budget;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -20,9 +22,10 @@ use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
 use crate::memory;
+use crate::messages::{self, Keeper, Pager, Recovering};
 use crate::node::{LogWaiters, Node};
 use crate::server::{Listeners, Shared, bind};
-use crate::store::{self, NoEntries, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
 
@@ -92,6 +95,8 @@ pub(crate) fn run(config: Config) -> Result<(), ServeError> {
 /// The parts of a running broker.
 struct Running {
     store: Store,
+    pager: Arc<Pager>,
+    keeper: Arc<Keeper>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     log_failed: Arc<Notify>,
@@ -102,10 +107,24 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let clock = Clock::start();
     let waiters = Arc::new(LogWaiters::default());
     let log_failed = Arc::new(Notify::new());
-    let (store, recovered) = open_store(&config, &waiters, &log_failed)?;
+    let mut recovering = Recovering::default();
+    let (store, recovered) = open_store(&config, &waiters, &log_failed, &mut recovering)?;
+    let found = recovering.finish();
+    let pages = found.open_pages(recovered.node_id, &config.data_dir)?;
+    let pager = Pager::start(pages, store.clone(), clock).map_err(ServeError::Process)?;
+    let budget = Arc::new(Budget::new(
+        usize::try_from(config.resident_bytes).unwrap_or(usize::MAX),
+    ));
     let timer = Timer::new(clock);
     tokio::spawn(Arc::clone(&timer).run());
-    let node = Node::new(store.clone(), waiters, Arc::clone(&timer), clock);
+    let node = Node::new(
+        store.clone(),
+        Arc::clone(&pager),
+        Arc::clone(&budget),
+        waiters,
+        Arc::clone(&timer),
+        clock,
+    );
     tokio::spawn(Arc::clone(&node).move_dead_letters());
     let cluster_name = config
         .cluster_name
@@ -122,7 +141,11 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         ),
     );
     let is_new = recovered.entries.is_empty();
+    let is_clean = recovered.clean;
     restore(&broker, recovered, &config.data_dir, clock);
+    messages::restore(&broker, found, pager.pages(), is_clean, clock);
+    let keeper = Keeper::new(&broker, store.clone(), clock);
+    store.attach(Arc::clone(&keeper) as Arc<dyn Owner>);
     if is_new {
         create_defaults(&broker, &config, clock)?;
     }
@@ -141,6 +164,8 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let (stop, stopped) = watch::channel(false);
     let running = Running {
         store,
+        pager,
+        keeper,
         shared,
         stop,
         log_failed,
@@ -159,6 +184,7 @@ fn open_store(
     config: &Config,
     waiters: &Arc<LogWaiters>,
     log_failed: &Arc<Notify>,
+    recovering: &mut Recovering,
 ) -> Result<(Store, Recovered), StoreError> {
     let mut options = StoreOptions::new(&config.data_dir);
     options.durability = match config.durability {
@@ -178,9 +204,8 @@ fn open_store(
             // Also called once when the log stops for good: whoever waits looks at the store.
             failed.notify_one();
         }),
-        &mut NoEntries,
+        recovering,
     )?;
-    store.attach(Arc::new(NoEntries));
     info!(dir = %config.data_dir.display(), entries = recovered.entries.len(),
         clean = recovered.clean, "data directory opened");
     Ok((store, recovered))
@@ -207,7 +232,11 @@ fn restore(broker: &Broker, recovered: Recovered, dir: &Path, clock: Clock) {
     };
     let read =
         |(key, value): (&Vec<u8>, &Vec<u8>)| Definition::read(key, value).map_err(unusable).ok();
-    let mut definitions: Vec<_> = recovered.entries.iter().filter_map(read).collect();
+    let entries = recovered.entries.iter();
+    let mut definitions: Vec<_> = entries
+        .filter(|(key, _)| !key.starts_with(PageKey::PREFIX))
+        .filter_map(read)
+        .collect();
     definitions.sort_by_key(restore_order);
     for definition in definitions {
         if let Err(why) = broker.restore(definition, clock.now()) {
@@ -407,6 +436,8 @@ async fn wait_for_stop(running: &Running, mut signals: Signals) -> Cause {
 async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     let Running {
         store,
+        pager,
+        keeper,
         shared,
         stop,
         ..
@@ -431,7 +462,12 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     if let Cause::LogFailed(why) = cause {
         return Err(ServeError::LogFailed(why));
     }
-    tokio::task::spawn_blocking(move || store.close())
+    let close = move || {
+        keeper.release_all();
+        pager.stop();
+        store.close()
+    };
+    tokio::task::spawn_blocking(close)
         .await
         .map_err(|error| ServeError::Process(std::io::Error::other(error)))??;
     info!("stopped");

@@ -77,6 +77,8 @@ pub struct Config {
     pub management_max_body_bytes: u64,
     /// What a confirm promises.
     pub durability: Durability,
+    /// Bytes of messages in memory, beside what queues with consumers have.
+    pub resident_bytes: u64,
     /// Bytes of one file of the write-ahead log, in whole blocks.
     pub log_file_bytes: u64,
     /// Bytes of the whole log at most; holds at least four files.
@@ -122,6 +124,7 @@ impl Default for Config {
             memory_high_watermark: None,
             management_max_body_bytes: 0,
             durability: Durability::Fsync,
+            resident_bytes: 0,
             log_file_bytes: 0,
             log_max_bytes: 0,
             checkpoint_log_bytes: 0,

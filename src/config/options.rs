@@ -340,6 +340,17 @@ pub static OPTIONS: &[ConfigOption] = &[
               system has it, and a power loss may take it.",
     },
     ConfigOption {
+        key: "resident_bytes",
+        also: &[],
+        field: Field::LargeSize(|c| &mut c.resident_bytes, 0..=1024 * GIB),
+        default: "32MiB",
+        flag: Some("resident-bytes"),
+        env: Some("LEVERET_RESIDENT_BYTES"),
+        applies: Applies::AtStart,
+        doc: "How much memory the messages of all queues may take, beside 1 MiB for each queue \
+              that has consumers. What is above it is on disk only.",
+    },
+    ConfigOption {
         key: "wal.file_size",
         also: &[],
         field: Field::Blocks(|c| &mut c.log_file_bytes, 64 * KIB..=4 * GIB),

@@ -56,7 +56,10 @@ impl Keeper {
         while !queues.is_empty() {
             queues.retain(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= last.0));
             if Instant::now() >= deadline {
-                warn!(queues = queues.len(), "messages stay in the log: the next start reads it");
+                warn!(
+                    queues = queues.len(),
+                    "messages stay in the log: the next start reads it"
+                );
                 return;
             }
             std::thread::park_timeout(Duration::from_millis(2));

@@ -17,8 +17,8 @@ use parking_lot::{Condvar, Mutex};
 use tracing::{error, warn};
 
 use crate::clock::Clock;
-use crate::store::{Lsn, Store};
 use crate::store::pages::{PageAt, Pages};
+use crate::store::{Lsn, Store};
 
 /// Threads that read.
 const READERS: usize = 2;
@@ -92,6 +92,11 @@ impl Pager {
             shared,
             threads: Mutex::new(threads),
         }))
+    }
+
+    /// The pages themselves.
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.shared.pages
     }
 
     /// Has a page written.

@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::store::pages::{PageAt, Pages};
-use crate::store::{Change, Lsn, Map, Replay, Store, StoreError};
+use crate::store::{Change, Identity, Lsn, Map, RealDisk, Replay, StoreError};
 
 /// The messages that are being found, while the store opens.
 #[derive(Default)]
@@ -109,13 +109,16 @@ impl Recovering {
 
 impl FoundMessages {
     /// Opens the pages that are in use.
-    pub(crate) fn open_pages(&self, store: &Store, dir: &Path) -> Result<Pages, StoreError> {
+    pub(crate) fn open_pages(&self, node: [u8; 16], dir: &Path) -> Result<Pages, StoreError> {
         let queues = self.restored.queues.iter();
         let named = queues.flat_map(|queue| queue.pages.iter().chain(&queue.dead_pages));
         let opened = Pages::open(
-            store.disk(),
+            Arc::new(RealDisk),
             dir,
-            store.identity(),
+            Identity {
+                node,
+                cluster: [0; 16],
+            },
             crate::store::pages::SEGMENT_BYTES,
             named.map(at),
         )?;
@@ -227,13 +230,23 @@ fn unhouse(page: PageEntry, pages: &Pages, found: &mut Found) {
         Ok(records) => {
             for record in records.iter() {
                 if page.runs.contains(record.ordinal()) {
-                    found.unhoused.push_record(record);
+                    let place = found.unhoused.push_record(record);
+                    let returned = &found.returned;
+                    let came_back = returned.iter().find(|(at, _)| *at == record.ordinal());
+                    if let Some((_, deliveries)) = came_back {
+                        let mut head = found.unhoused.head_mut(place);
+                        head.set_redelivered(true);
+                        head.set_delivery_count(*deliveries);
+                    }
                 }
             }
         }
         Err(cause) => {
             let lost = page.runs.count();
-            error!(cause, lost, "a page of messages cannot be read: they are lost");
+            error!(
+                cause,
+                lost, "a page of messages cannot be read: they are lost"
+            );
         }
     }
     found.obsolete.push(page);

@@ -222,7 +222,7 @@ impl StoreError {
 
     /// Whether it may work later as it is: the disk is full, or the process is short of what
     /// others may give back.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(self, StoreError::Io { source, .. }
             if is_disk_full(source) || is_out_of_resources(source))
     }

@@ -226,6 +226,11 @@ impl Store {
         self.inner.core.is_backlogged()
     }
 
+    /// The last record appended.
+    pub fn appended(&self) -> Lsn {
+        self.inner.core.appended().0
+    }
+
     /// The last durable record.
     pub fn durable(&self) -> Lsn {
         self.inner.core.durable()

@@ -430,7 +430,10 @@ impl Connection {
 
     /// Answers the client's connection.close once no answer waits for the log any more.
     pub(super) fn close_if_requested(&mut self, now: Timestamp, io: &mut Io<'_>) {
-        if !self.close_requested || !self.gated.is_empty() || !are_durable(&self.inbox, self.broker.host()) {
+        if !self.close_requested
+            || !self.gated.is_empty()
+            || !are_durable(&self.inbox, self.broker.host())
+        {
             return;
         }
         self.close_requested = false;

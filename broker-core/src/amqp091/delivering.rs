@@ -126,7 +126,9 @@ impl Channel {
                     }
                 }
                 Some(_) => match self.gate.pop() {
-                    Some(Slot::Durable(_, frames) | Slot::Published(frames) | Slot::Ready(frames)) => {
+                    Some(
+                        Slot::Durable(_, frames) | Slot::Published(frames) | Slot::Ready(frames),
+                    ) => {
                         turn.out.buffer().extend_from_slice(&frames);
                     }
                     _ => return Ok(()),

@@ -16,7 +16,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::{HAS_BCC, HEAD, LOGGED, PERSISTENT, REDELIVERED, RecordRef, Records, SHARED_BODY, read_u32};
+use super::{
+    HAS_BCC, HEAD, LOGGED, PERSISTENT, REDELIVERED, RecordRef, Records, SHARED_BODY, read_u32,
+};
 
 /// Bytes that belong together, in order.
 pub type Parts<'a> = SmallVec<[&'a [u8]; 8]>;

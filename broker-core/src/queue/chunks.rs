@@ -330,9 +330,11 @@ impl Chunks {
         self.forget_home(freed.home);
         self.free.push(slot);
         if self.free.len() == self.chunks.len() && self.chunks.len() > SLOTS_KEPT {
+            let mut paging = std::mem::take(&mut self.paging);
+            paging.forget_slots();
             *self = Chunks {
                 queue: self.queue,
-                paging: std::mem::take(&mut self.paging),
+                paging,
                 ..Chunks::default()
             };
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use amqp_codec::FieldTable;
 
+use super::chunks::page::{Job, PageAt};
 use super::handle::Deletion;
 use super::restoring::Found;
 use super::settings::Settings;
-use super::chunks::page::{Job, PageAt};
 use crate::credit::ChannelCredit;
 use crate::host::Lsn;
 use crate::inbox::{ConfirmRun, ConsumerId, Inbox};

@@ -14,8 +14,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Queue;
-use super::budget::Share;
 pub use super::budget::Budget;
+use super::budget::Share;
 pub use super::chunks::page::{Job, PageAt, PageFree, PageIn, PageOut};
 pub use super::command::{Batch, Command, ConsumerSpec, ReplyTo};
 pub use super::dead_letter::{DeadLetter, Reason};

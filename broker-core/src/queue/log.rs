@@ -83,7 +83,9 @@ impl QueueLog {
     /// All of these went, as far as they were here.
     pub(super) fn all_gone(&mut self, runs: &Runs) {
         if self.is_on() {
-            runs.runs().iter().for_each(|run| self.gone.insert_run(*run));
+            runs.runs()
+                .iter()
+                .for_each(|run| self.gone.insert_run(*run));
         }
     }
 

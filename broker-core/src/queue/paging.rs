@@ -153,7 +153,11 @@ impl Queue {
         };
         // A client has the unacked ones: what it says of them still counts.
         let mut kept = lost.clone();
-        for ordinal in lost.iter().filter(|&ordinal| self.unacked.contains(ordinal)).collect::<Vec<_>>() {
+        for ordinal in lost
+            .iter()
+            .filter(|&ordinal| self.unacked.contains(ordinal))
+            .collect::<Vec<_>>()
+        {
             lost.remove(ordinal);
         }
         kept.remove_all(&lost);

@@ -84,6 +84,7 @@ impl Queue {
             index += 1;
         }
         let lsn = self.log.publish(records, refused);
+        self.chunks.logged_at(lsn);
         records.clear();
         self.flush(effects);
         lsn

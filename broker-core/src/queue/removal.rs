@@ -26,17 +26,16 @@ impl Queue {
         let mut ordinals: Vec<u64> = ordinals.collect();
         ordinals.sort_unstable();
         let mut runs = Runs::new();
-        ordinals.into_iter().for_each(|ordinal| runs.insert(ordinal));
+        ordinals
+            .into_iter()
+            .for_each(|ordinal| runs.insert(ordinal));
         runs
     }
 
     /// Takes single ready messages out, wherever they stand.
     pub(super) fn remove(&mut self, ordinals: &[u64]) {
         for &ordinal in ordinals {
-            match self
-                .ready
-                .remove(ordinal, &mut self.chunks, &mut self.log)
-            {
+            match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
                 Removal::Done => self.totals.purged += 1,
                 Removal::Absent => {}
                 Removal::OnDisk => self.removals.push(ordinal),

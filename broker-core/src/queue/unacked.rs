@@ -35,8 +35,17 @@ const PERSISTENT: u8 = 1;
 const LOGGED: u8 = 2;
 
 impl Entry {
-    pub(super) fn new(place: Place, record: RecordRef<'_>, level: u8, consumer: ConsumerId) -> Entry {
-        let persistent = if record.is_persistent() { PERSISTENT } else { 0 };
+    pub(super) fn new(
+        place: Place,
+        record: RecordRef<'_>,
+        level: u8,
+        consumer: ConsumerId,
+    ) -> Entry {
+        let persistent = if record.is_persistent() {
+            PERSISTENT
+        } else {
+            0
+        };
         let logged = if record.is_logged() { LOGGED } else { 0 };
         Entry {
             ordinal: record.ordinal(),
@@ -145,7 +154,8 @@ impl Unacked {
     /// The messages.
     pub(super) fn ordinals(&self) -> impl Iterator<Item = u64> {
         let run = self.run.iter().filter(|entry| !entry.is_blank());
-        run.chain(self.scattered.values()).map(|entry| entry.ordinal)
+        run.chain(self.scattered.values())
+            .map(|entry| entry.ordinal)
     }
 
     /// Forgets all of them.

@@ -127,6 +127,15 @@ pub(super) struct Paging {
     freed: Vec<PageAt>,
 }
 
+impl Paging {
+    /// No chunk is left of those that are named here.
+    pub(super) fn forget_slots(&mut self) {
+        self.logging.clear();
+        self.settling.clear();
+        self.wanted.clear();
+    }
+}
+
 /// A queue's messages as they were found at the start.
 #[derive(Debug)]
 pub(in crate::queue) struct Restored {
@@ -269,7 +278,12 @@ impl Chunks {
     pub(in crate::queue) fn renew_entries(&mut self, queue: QueueId, upto: u64) {
         for slot in self.slots() {
             let needs = |home: &Home| home.settled_from != 0 && home.settled_from <= upto;
-            if self.chunk(slot).home.as_ref().is_some_and(|home| needs(home)) {
+            if self
+                .chunk(slot)
+                .home
+                .as_ref()
+                .is_some_and(|home| needs(home))
+            {
                 self.put_entry(queue, slot);
             }
         }
@@ -326,7 +340,11 @@ impl Chunks {
         for part in block.parts() {
             bytes.extend_from_slice(part);
         }
-        let durable = durable && chunk.records.iter().any(|r| r.is_logged() && !r.is_removed());
+        let durable = durable
+            && chunk
+                .records
+                .iter()
+                .any(|r| r.is_logged() && !r.is_removed());
         Some(PageOut {
             job: Job {
                 slot: slot.0,
@@ -347,7 +365,8 @@ impl Chunks {
         durable: bool,
     ) -> Option<Slot> {
         let slot = Slot(job.slot);
-        let is_current = (slot.0 as usize) < self.chunks.len() && self.chunk(slot).job == job.number;
+        let is_current =
+            (slot.0 as usize) < self.chunks.len() && self.chunk(slot).job == job.number;
         let Some(at) = at else {
             if is_current {
                 self.chunk_mut(slot).job = 0;
@@ -584,7 +603,11 @@ impl Chunks {
 
     /// Pages whose entries lack settlements, and since when.
     pub(in crate::queue) fn set_stale(&mut self, stale: &[(u64, Lsn)]) {
-        for home in self.chunks.iter_mut().filter_map(|chunk| chunk.home.as_mut()) {
+        for home in self
+            .chunks
+            .iter_mut()
+            .filter_map(|chunk| chunk.home.as_mut())
+        {
             if let Some((_, since)) = stale.iter().find(|(number, _)| *number == home.number) {
                 home.settled_from = since.0;
             }

@@ -24,8 +24,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::credit::ChannelCredit;
-use crate::journal::Journal;
 use crate::inbox::{ConfirmRun, ConsumerId, Event, Inbox, Item, Mail};
+use crate::journal::Journal;
 use crate::message::{Body, Message, Records};
 
 /// What a queue asked of its surroundings.
