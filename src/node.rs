@@ -11,6 +11,7 @@ use broker_core::inbox::Inbox;
 use broker_core::journal::Journal;
 use broker_core::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use broker_core::time::Timestamp;
+use broker_core::turns::OpenTurns;
 use broker_core::vhost::Vhost;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -58,6 +59,7 @@ pub(crate) struct Node {
     journal: Arc<StoreJournal>,
     pager: Arc<Pager>,
     budget: Arc<Budget>,
+    turns: Arc<OpenTurns>,
     waiters: Arc<LogWaiters>,
     timer: Arc<Timer>,
     clock: Clock,
@@ -87,6 +89,7 @@ impl Node {
             store,
             pager,
             budget,
+            turns: Arc::default(),
             waiters,
             timer,
             clock,
@@ -132,6 +135,10 @@ impl Host for Node {
 
     fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.journal) as Arc<dyn Journal>
+    }
+
+    fn turns(&self) -> &Arc<OpenTurns> {
+        &self.turns
     }
 
     fn budget(&self) -> Option<Arc<Budget>> {

@@ -12,6 +12,7 @@ use crate::inbox::Inbox;
 use crate::journal::Journal;
 use crate::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use crate::time::Timestamp;
+use crate::turns::OpenTurns;
 use crate::vhost::Vhost;
 
 /// A place in the log. What was appended at `lsn` survives a crash once the log is durable to it.
@@ -38,6 +39,9 @@ pub trait Host: Send + Sync {
 
     /// The log for a queue's messages.
     fn journal(&self) -> Arc<dyn Journal>;
+
+    /// The turns that are in the log and not yet in their queues.
+    fn turns(&self) -> &Arc<OpenTurns>;
 
     /// The memory that messages may take; none for no limit.
     fn budget(&self) -> Option<Arc<Budget>>;

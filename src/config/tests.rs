@@ -232,6 +232,7 @@ fn every_bad_value_names_its_option_and_the_value() {
         ("durability", "sometimes", "sometimes"),
         ("wal.file_size", "1k", "1k"),
         ("wal.max_size", "1", "1"),
+        ("resident_bytes", "lots", "lots"),
         ("wal.checkpoint_size", "x", "x"),
         ("wal.checkpoint_interval", "0", "0"),
         ("worker_threads", "0", "0"),

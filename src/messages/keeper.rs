@@ -7,6 +7,7 @@ use broker_core::broker::Broker;
 use broker_core::host;
 use broker_core::queue::Command;
 use broker_core::queue::handle::QueueHandle;
+use broker_core::turns::Needed;
 use tracing::warn;
 
 use crate::clock::Clock;
@@ -79,6 +80,15 @@ impl Owner for Keeper {
     fn floor(&self) -> Lsn {
         // Before the queues are asked: what they append from now on is above it.
         let last = self.store.appended();
+        let Some(broker) = self.broker.upgrade() else {
+            return last;
+        };
+        let last = match broker.host().turns().needed() {
+            Needed::Nothing => last,
+            Needed::From(first) => last.min(Lsn(first.0.saturating_sub(1))),
+            // Asked again soon; what is known now may not be said of what comes.
+            Needed::Unknown => return Lsn(0),
+        };
         let queues = self.queues();
         let needed = queues.iter().filter_map(|queue| queue.needed_from()).min();
         match needed {

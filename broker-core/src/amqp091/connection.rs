@@ -242,7 +242,7 @@ impl Connection {
         if self.state == State::Closed {
             used = input.len();
         }
-        io.batches.hand_over(now);
+        io.batches.hand_over(self.broker.host(), now);
         self.finished_publishes(now, io);
         used
     }
@@ -414,7 +414,7 @@ impl Connection {
         let id = method.id();
         match method {
             Method::ConnectionClose(_) => {
-                io.batches.hand_over(now);
+                io.batches.hand_over(self.broker.host(), now);
                 self.close_requested = true;
                 self.close_if_requested(now, io);
                 Ok(())

@@ -40,7 +40,7 @@ impl Connection {
     /// Lets out what waited for the log and for answers; resumes queues that passed this
     /// connection over. To be called once per turn, also without mail.
     pub fn finish_turn(&mut self, now: Timestamp, io: &mut Io<'_>) {
-        io.batches.hand_over(now);
+        io.batches.hand_over(self.broker.host(), now);
         self.release_synced(now, io);
         self.pump_gates(now, io);
         if self.inbox.is_ready() {

@@ -30,6 +30,7 @@ mod rights;
 mod routes;
 pub mod session;
 mod settling;
+mod shared_turn;
 mod transaction;
 mod turn;
 mod unacked;

@@ -42,7 +42,7 @@ impl Turn<'_> {
     /// Hands the collected work to the queues: every method but a publish or a settlement is a
     /// barrier.
     pub(super) fn barrier(&mut self) {
-        self.batches.hand_over(self.now);
+        self.batches.hand_over(self.session.broker.host(), self.now);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::credit::ChannelCredit;
 use crate::host::Lsn;
 use crate::inbox::{ConfirmRun, ConsumerId, Inbox};
 use crate::message::Records;
+use crate::turns::OpenTurn;
 
 /// Messages of one publisher for one queue, in the order they were published.
 #[derive(Debug, Default)]
@@ -24,6 +25,27 @@ pub struct Batch {
     /// Who published: gets [`crate::inbox::Event::Published`] when `confirms` is not empty, and
     /// is told where the log has the messages.
     pub origin: Option<Arc<Inbox>>,
+    /// Those of the messages that are in the log already.
+    pub in_turn: Option<InTurn>,
+}
+
+impl Batch {
+    /// Forgets everything but its memory and its origin.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.confirms.clear();
+        self.in_turn = None;
+    }
+}
+
+/// Messages of a batch that are in the log as part of a turn: the queue logs which ordinals they
+/// got, and not the messages.
+#[derive(Debug)]
+pub struct InTurn {
+    /// The turn.
+    pub turn: Arc<OpenTurn>,
+    /// Runs of the batch's records, by index: first and count, ascending.
+    pub runs: Vec<(u32, u32)>,
 }
 
 /// Where an answer goes and what the asker calls its question.

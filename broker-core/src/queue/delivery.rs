@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::chunks::Place;
 use super::consumers::{Key, Unsent};
-use super::handle::{Reason, ReplyTo};
+use super::handle::{InTurn, Reason, ReplyTo};
 use super::unacked::Entry;
 use super::{Effects, Queue, saturated};
 use crate::host::Lsn;
@@ -108,6 +108,7 @@ impl Queue {
         &mut self,
         key: Key,
         records: &mut Records,
+        in_turn: Option<&InTurn>,
         bytes: usize,
         effects: &mut Effects,
     ) -> Option<Lsn> {
@@ -131,8 +132,8 @@ impl Queue {
                 }
             }
         }
-        let lsn = self.log.publish(records, &[]);
-        self.chunks.logged_at(lsn);
+        let logged = self.log.publish(records, &[], in_turn);
+        self.chunks.logged_at(logged.first);
         spec.inbox.reserve_bytes(bytes);
         if !effects.pushed(spec.inbox.push_deliveries(spec.channel, spec.id, records)) {
             spec.inbox.release_bytes(bytes);
@@ -145,7 +146,7 @@ impl Queue {
         }
         self.next_ordinal += count;
         self.totals.publish += count;
-        Some(lsn)
+        Some(logged.last)
     }
 
     fn undo_hand_over(&mut self, key: Key, records: &Records) {

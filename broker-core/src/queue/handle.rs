@@ -17,7 +17,7 @@ use super::Queue;
 pub use super::budget::Budget;
 use super::budget::Share;
 pub use super::chunks::page::{Job, PageAt, PageFree, PageIn, PageOut};
-pub use super::command::{Batch, Command, ConsumerSpec, ReplyTo};
+pub use super::command::{Batch, Command, ConsumerSpec, InTurn, ReplyTo};
 pub use super::dead_letter::{DeadLetter, Reason};
 use super::effects::Effects;
 use super::pending::Pending;
@@ -168,8 +168,7 @@ impl QueueHandle {
                 self.leave(now, Command::Publish(std::mem::take(batch)));
             }
         }
-        batch.records.clear();
-        batch.confirms.clear();
+        batch.clear();
     }
 
     /// [`Self::publish`] that waits while the queue is busy: what is published here is in the log
@@ -178,8 +177,7 @@ impl QueueHandle {
         self.run(self.queue.lock(), now, |queue, effects| {
             queue.publish_guarded(now, batch, effects);
         });
-        batch.records.clear();
-        batch.confirms.clear();
+        batch.clear();
     }
 
     /// Up to `max` messages that wait to be dead-lettered, oldest death first. They stay with the

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::command::InTurn;
 use super::handle::QueueId;
 use crate::host::Lsn;
 use crate::journal::{Block, Journal, Placement, RawChange, Runs};
@@ -47,22 +48,41 @@ impl QueueLog {
     }
 
     /// Appends the logged ones among `records`, but not those at the indexes in `refused`
-    /// (ascending). [`Lsn::NONE`] when there is none.
-    pub(super) fn publish(&mut self, records: &Records, refused: &[usize]) -> Lsn {
+    /// (ascending); of those that are in the log as part of a turn, where they were placed.
+    pub(super) fn publish(
+        &mut self,
+        records: &Records,
+        refused: &[usize],
+        in_turn: Option<&InTurn>,
+    ) -> Logged {
         let Some(journal) = &self.journal else {
-            return Lsn::NONE;
+            return Logged::NOTHING;
         };
-        if refused.is_empty() && records.iter().all(|record| record.is_logged()) {
-            return journal.append_batch(self.id.0, &Block::of(records));
+        let is_whole = refused.is_empty() && in_turn.is_none();
+        if is_whole && records.iter().all(|record| record.is_logged()) {
+            return Logged::at(journal.append_batch(self.id.0, &Block::of(records)));
         }
         let mut refused = refused.iter().copied().peekable();
+        let mut placing = in_turn.map(Placing::new);
         let mut index = 0;
         let block = Block::of_some(records, |record| {
             let is_refused = refused.next_if_eq(&index).is_some();
             index += 1;
-            record.is_logged() && !is_refused
+            let ordinal = if is_refused { 0 } else { record.ordinal() };
+            let is_placed = placing
+                .as_mut()
+                .is_some_and(|placing| placing.next(index as u32 - 1, ordinal));
+            record.is_logged() && !is_refused && !is_placed
         });
-        journal.append_batch(self.id.0, &block)
+        let mut logged = Logged::NOTHING;
+        if let Some(placing) = placing {
+            let last = journal.append_placed(self.id.0, &placing.placements);
+            logged = Logged {
+                first: placing.turn,
+                last,
+            };
+        }
+        logged.then(journal.append_batch(self.id.0, &block))
     }
 
     /// Appends which ordinals messages of turns got.
@@ -130,5 +150,81 @@ impl QueueLog {
             lsn = journal.append_changes(some);
         }
         lsn
+    }
+}
+
+/// Where the log has the messages of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Logged {
+    /// The first record that is needed for them.
+    pub(super) first: Lsn,
+    /// When the log is durable up to here, they are.
+    pub(super) last: Lsn,
+}
+
+impl Logged {
+    const NOTHING: Logged = Logged {
+        first: Lsn::NONE,
+        last: Lsn::NONE,
+    };
+
+    fn at(lsn: Lsn) -> Logged {
+        Logged {
+            first: lsn,
+            last: lsn,
+        }
+    }
+
+    fn then(self, lsn: Lsn) -> Logged {
+        match (self.first, lsn) {
+            (_, Lsn::NONE) => self,
+            (Lsn::NONE, lsn) => Logged::at(lsn),
+            (first, last) => Logged { first, last },
+        }
+    }
+}
+
+/// The places that a batch's messages of a turn get.
+struct Placing<'a> {
+    turn: Lsn,
+    runs: std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, (u32, u32)>>>,
+    /// How many of the turn's messages of this queue came before.
+    index: u32,
+    placements: Vec<Placement>,
+}
+
+impl<'a> Placing<'a> {
+    fn new(in_turn: &'a InTurn) -> Placing<'a> {
+        Placing {
+            turn: in_turn.turn.lsn(),
+            runs: in_turn.runs.iter().copied().peekable(),
+            index: 0,
+            placements: Vec::new(),
+        }
+    }
+
+    /// The record at `at` in the batch got this ordinal (0: it was refused). Whether it is one of
+    /// the turn.
+    fn next(&mut self, at: u32, ordinal: u64) -> bool {
+        while self
+            .runs
+            .next_if(|(first, count)| first + count <= at)
+            .is_some()
+        {}
+        if !self.runs.peek().is_some_and(|(first, _)| *first <= at) {
+            return false;
+        }
+        let index = self.index;
+        self.index += 1;
+        match self.placements.last_mut() {
+            Some(last) if last.is_followed_by(ordinal) => last.count += 1,
+            _ => self.placements.push(Placement {
+                turn: self.turn,
+                index,
+                count: 1,
+                ordinal,
+            }),
+        }
+        true
     }
 }

@@ -3,7 +3,7 @@
 //! Two ways in. When the queue is empty and its only consumer has room for all, the whole batch
 //! moves into the consumer's inbox as it is. Otherwise each message finds its own way.
 
-use super::handle::Batch;
+use super::handle::{Batch, InTurn};
 use super::{Effects, Queue};
 use crate::host::Lsn;
 use crate::inbox::Event;
@@ -18,9 +18,13 @@ impl Queue {
     pub(super) fn take_batch(&mut self, batch: &mut Batch, effects: &mut Effects) {
         self.active_at = Some(self.now);
         let mut refused = Vec::new();
-        let lsn = match self.pass_whole(&mut batch.records, effects) {
+        let in_turn = batch.in_turn.take();
+        let lsn = match self.pass_whole(&mut batch.records, in_turn.as_ref(), effects) {
             Some(lsn) => lsn,
-            None => self.take_each(&mut batch.records, &mut refused, effects),
+            None => {
+                let records = &mut batch.records;
+                self.take_each(records, in_turn.as_ref(), &mut refused, effects)
+            }
         };
         if lsn != Lsn::NONE
             && let Some(origin) = &batch.origin
@@ -32,7 +36,12 @@ impl Queue {
 
     /// The fast way: the batch becomes the delivery. Where the log has it; none when it does not
     /// fit the moment: then nothing has happened.
-    fn pass_whole(&mut self, records: &mut Records, effects: &mut Effects) -> Option<Lsn> {
+    fn pass_whole(
+        &mut self,
+        records: &mut Records,
+        in_turn: Option<&InTurn>,
+        effects: &mut Effects,
+    ) -> Option<Lsn> {
         if !self.ready.is_empty()
             || records.record_bytes() > WHOLE_BYTES_MAX
             || self.refuses_overflow()
@@ -44,7 +53,7 @@ impl Queue {
             .filter(|&bytes| bytes <= WHOLE_BYTES_MAX)?;
         let count = records.len() as u32;
         let key = self.consumers.claim_all(count)?;
-        self.hand_over_all(key, records, bytes, effects)
+        self.hand_over_all(key, records, in_turn, bytes, effects)
     }
 
     /// Gives all of them their ordinals and times without taking them in yet. The sum of their
@@ -69,6 +78,7 @@ impl Queue {
     fn take_each(
         &mut self,
         records: &mut Records,
+        in_turn: Option<&InTurn>,
         refused: &mut Vec<usize>,
         effects: &mut Effects,
     ) -> Lsn {
@@ -83,11 +93,11 @@ impl Queue {
             }
             index += 1;
         }
-        let lsn = self.log.publish(records, refused);
-        self.chunks.logged_at(lsn);
+        let logged = self.log.publish(records, refused, in_turn);
+        self.chunks.logged_at(logged.first);
         records.clear();
         self.flush(effects);
-        lsn
+        logged.last
     }
 
     /// Delivers the message if it is first and somebody takes it now; puts it in line otherwise.

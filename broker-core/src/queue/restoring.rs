@@ -36,7 +36,7 @@ impl Queue {
     pub(super) fn restore(&mut self, found: Found) {
         self.next_ordinal = self.next_ordinal.max(found.next_ordinal);
         self.log.placed(&found.placements);
-        let unhoused = self.log.publish(&found.unhoused, &[]);
+        let unhoused = self.log.publish(&found.unhoused, &[], None).first;
         let mut messages = found.messages;
         messages.push((found.unhoused, unhoused));
         let mut waiting: Vec<(RecordRef<'_>, Lsn)> = messages

@@ -12,6 +12,7 @@ use broker_core::journal::{EntryKind, Journal, RawChange};
 use broker_core::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use broker_core::time::Timestamp;
 use broker_core::topology::QueueSpec;
+use broker_core::turns::OpenTurns;
 use broker_core::vhost::Vhost;
 
 use crate::auth;
@@ -19,7 +20,7 @@ use crate::auth;
 /// Users, vhosts, exchanges, queues and bindings of a broker, on a broker of their own.
 pub(super) fn copy(broker: &Broker, now: Timestamp) -> Arc<Broker> {
     let copy = Broker::new(
-        Arc::new(Nowhere),
+        Arc::new(Nowhere::default()),
         Box::new(Nobody),
         broker.limits().clone(),
         broker.server_properties(),
@@ -54,8 +55,9 @@ fn copy_topology(vhost: &Vhost, copy: &Vhost, now: Timestamp) {
     }
 }
 
-#[derive(Debug)]
-struct Nowhere;
+/// A host that keeps nothing.
+#[derive(Debug, Default)]
+struct Nowhere(Arc<OpenTurns>);
 
 impl Journal for Nowhere {
     fn append(&self, _kind: EntryKind, _parts: &[&[u8]]) -> Lsn {
@@ -81,7 +83,11 @@ impl Host for Nowhere {
     }
 
     fn journal(&self) -> Arc<dyn Journal> {
-        Arc::new(Nowhere)
+        Arc::new(Nowhere::default())
+    }
+
+    fn turns(&self) -> &Arc<OpenTurns> {
+        &self.0
     }
 
     fn budget(&self) -> Option<Arc<Budget>> {

@@ -22,6 +22,7 @@ use crate::inbox::{Inbox, Mail};
 use crate::journal::{EntryKind, Journal, RawChange};
 use crate::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use crate::time::Timestamp;
+use crate::turns::OpenTurns;
 use crate::vhost::Vhost;
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
@@ -30,6 +31,7 @@ pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 #[derive(Debug, Default)]
 pub(super) struct TestLog {
     appended: AtomicU64,
+    pub(super) turns: Arc<OpenTurns>,
     /// The log is behind.
     pub(super) backlogged: AtomicBool,
     /// What queues appended.
@@ -75,6 +77,10 @@ impl Host for TestHost {
 
     fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.0) as Arc<dyn Journal>
+    }
+
+    fn turns(&self) -> &Arc<OpenTurns> {
+        &self.0.turns
     }
 
     fn budget(&self) -> Option<Arc<Budget>> {

@@ -429,7 +429,7 @@ fn a_connection_that_closes_while_it_is_given_a_batch_leaves_no_trace() {
         let mut effects = Effects::default();
         assert!(
             queue
-                .hand_over_all(key, &mut records, 100, &mut effects)
+                .hand_over_all(key, &mut records, None, 100, &mut effects)
                 .is_none()
         );
         drop(queue);
