@@ -25,7 +25,6 @@ struct Cut {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
     #[test]
     fn a_start_finds_what_was_there(
         steps in prop::collection::vec(step(), 1..80),
@@ -50,11 +49,6 @@ proptest! {
             check(&imagined, cut);
         }
     }
-}
-
-fn cases() -> u32 {
-    let cases = std::env::var("PROPTEST_CASES").ok();
-    cases.and_then(|cases| cases.parse().ok()).unwrap_or(300)
 }
 
 /// Then once more with the map and from the floor that the first start leaves.
