@@ -27,6 +27,13 @@ impl Chunk {
         }
     }
 
+    /// Bytes of memory of records and shared bodies.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let shared = self.records.shared_bodies();
+        let bodies: usize = shared.iter().map(|body| body.len()).sum();
+        self.records.capacity() + size_of_val(shared) + bodies
+    }
+
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.records.record_bytes() + bytes <= CHUNK_BYTES_MAX
     }

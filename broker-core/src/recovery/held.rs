@@ -50,6 +50,11 @@ impl Held {
         self.beside.remove_between(first, last, gone);
     }
 
+    /// Bytes of memory of all of it.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.line.memory_bytes() + self.beside.memory_bytes()
+    }
+
     /// All of them in order. Chunks that are whole are not copied.
     pub(super) fn into_chunks(self) -> Vec<RestoredChunk> {
         let mut sorted = Sorted::default();
@@ -121,6 +126,12 @@ impl Beside {
             chunk.remove(place.position);
             self.tidy(place.chunk);
         }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let chunks = self.chunks.iter().map(Chunk::memory_bytes);
+        let entries = 2 * self.index.len() * size_of::<(u64, Place)>();
+        chunks.sum::<usize>() + self.chunks.capacity() * size_of::<Chunk>() + entries
     }
 
     fn tidy(&mut self, at: u32) {

@@ -89,6 +89,14 @@ impl Line {
         self.prune();
     }
 
+    /// Bytes of memory of all of it.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let links = self.links.iter().map(|link| {
+            link.chunk.memory_bytes() + link.positions.capacity() * size_of::<Position>()
+        });
+        links.sum::<usize>() + self.links.capacity() * size_of::<Link>()
+    }
+
     /// All chunks with a record that is alive, in order.
     pub(super) fn into_chunks(self) -> impl Iterator<Item = Chunk> {
         let chunks = self.links.into_iter().map(|link| link.chunk);

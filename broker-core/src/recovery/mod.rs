@@ -9,7 +9,10 @@
 //!
 //! The map may be newer than the first entries that are read, so an entry meets a state that has
 //! seen it already; each says how things are, and what comes later in the log says it again. The
-//! rules: a message that is alive (in a page or here) is not taken twice; a settle ends a message
+//! map must not be *older* than the state in which the floor, where entries begin, was told:
+//! otherwise a settle may be missing for a page that the map still has.
+//!
+//! The rules: a message that is alive (in a page or here) is not taken twice; a settle ends a message
 //! wherever it lies; a message that comes again after its settle is new; a page that names a
 //! message has it, and it leaves memory at once, so a start needs no more memory for messages
 //! than the run before it did.
@@ -75,6 +78,12 @@ impl Recovery {
     /// What was read so far.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Bytes of memory of the messages that are only in the log, as far as it was read.
+    pub fn memory_bytes(&self) -> usize {
+        let queues = self.queues.values().map(QueueState::memory_bytes);
+        queues.sum::<usize>() + self.turns.memory_bytes()
     }
 
     /// The map names the queue. May be said at any time before the end, and again.
@@ -159,6 +168,8 @@ impl Recovery {
                 queue.take(record.ordinal(), record, lsn);
             }
         }
+        // A body must not outlive its message here.
+        records.clear();
         self.scratch = records;
         read.map(|_| ())
     }

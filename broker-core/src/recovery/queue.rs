@@ -33,6 +33,10 @@ impl Default for QueueState {
 }
 
 impl QueueState {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.held.memory_bytes()
+    }
+
     pub(super) fn page_keys(&self, queue: u64) -> impl Iterator<Item = PageKey> {
         let numbers = self.pages.numbers();
         numbers.map(move |number| PageKey { queue, number })

@@ -38,6 +38,17 @@ pub(super) struct Turns {
 }
 
 impl Turns {
+    /// Bytes of memory of the messages.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let records = self.open.values().flat_map(|turn| &turn.records);
+        records
+            .map(|records| {
+                let bodies = records.shared_bodies().iter().map(|body| body.len());
+                records.capacity() + bodies.sum::<usize>()
+            })
+            .sum()
+    }
+
     pub(super) fn add(&mut self, lsn: Lsn, sections: Vec<TurnSection>) {
         let mut places: Vec<(u64, u32, Position)> = Vec::new();
         let mut records = Vec::with_capacity(sections.len());

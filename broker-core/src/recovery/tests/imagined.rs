@@ -74,18 +74,18 @@ pub(super) enum Step {
 /// What becomes of the page that messages were moved from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source {
-    ChangesBefore,
-    ChangesAfter,
-    ChangesLater,
+    Before,
+    After,
+    Later,
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let queue = || 0u8..3;
     let picks = || prop::collection::vec(any::<u8>(), 1..5);
     let source = prop_oneof![
-        Just(Source::ChangesBefore),
-        Just(Source::ChangesAfter),
-        Just(Source::ChangesLater),
+        Just(Source::Before),
+        Just(Source::After),
+        Just(Source::Later),
     ];
     let pairs = |lengths| prop::collection::vec((1u8..8, 1u8..4), lengths);
     prop_oneof![
@@ -558,9 +558,9 @@ impl Imagined {
         };
         let put = self.map(queue, number, mapped);
         let changes = match (written.source, source) {
-            (None, _) | (_, Source::ChangesLater) => vec![put],
-            (Some(from), Source::ChangesBefore) => vec![self.map_again(queue, from), put],
-            (Some(from), Source::ChangesAfter) => vec![put, self.map_again(queue, from)],
+            (None, _) | (_, Source::Later) => vec![put],
+            (Some(from), Source::Before) => vec![self.map_again(queue, from), put],
+            (Some(from), Source::After) => vec![put, self.map_again(queue, from)],
         };
         self.append(Item::Pages(changes))
     }

@@ -1,7 +1,9 @@
 //! A start finds what was there: by example, and against an imagined run of a broker.
 
+mod examples;
 mod imagined;
 mod replayed;
+mod scale;
 
 use std::collections::BTreeMap;
 
