@@ -14,7 +14,7 @@ use crate::message::RecordRef;
 pub(super) struct QueueState {
     pages: Pages,
     held: Held,
-    /// Delivery counts of what lies in pages, and perhaps of what has left them.
+    /// Delivery counts of what lies in pages, and perhaps of what does not.
     counts: BTreeMap<u64, u32>,
     placements: Vec<Placement>,
     next_ordinal: u64,
@@ -66,11 +66,8 @@ impl QueueState {
     pub(super) fn take(&mut self, ordinal: u64, record: RecordRef<'_>, lsn: Lsn) {
         let is_new = ordinal >= self.next_ordinal;
         self.see_ordinal(ordinal);
-        if !is_new {
-            if self.pages.contains(ordinal) || self.held.contains(ordinal) {
-                return;
-            }
-            self.counts.remove(&ordinal);
+        if !is_new && (self.pages.contains(ordinal) || self.held.contains(ordinal)) {
+            return;
         }
         self.held.insert(ordinal, record, lsn);
     }
@@ -90,7 +87,7 @@ impl QueueState {
     pub(super) fn take_back(&mut self, counts: &[(u64, u32)]) {
         for &(ordinal, count) in counts {
             self.see_ordinal(ordinal);
-            if !self.held.set_delivery_count(ordinal, count) && self.pages.contains(ordinal) {
+            if !self.held.set_delivery_count(ordinal, count) {
                 self.counts.insert(ordinal, count);
             }
         }

@@ -132,6 +132,20 @@ fn a_message_that_was_settled_may_come_again_with_its_old_ordinal() {
 }
 
 #[test]
+fn what_came_again_is_there_as_any_other() {
+    let mut start = Start::new();
+    start.batch(&[1, 2, 3]);
+    start.settle(&[2]);
+    start.batch(&[2]);
+    let mut records = Records::new();
+    push(&mut records, 2, 99, 5);
+    start.entry(|log| log.append_batch(1, &Block::of(&records)));
+    start.entry(|log| log.append_returned(1, &[(2, 1)]));
+    let expected = Contents::from([(1, (1, 0)), (2, (2, 1)), (3, (3, 0))]);
+    assert_eq!(in_log(&start.finish(), 1), expected);
+}
+
+#[test]
 fn settling_what_is_not_there_only_counts_its_ordinal() {
     let mut start = Start::new();
     start.settle(&[7]);
@@ -232,6 +246,28 @@ fn counts_of_messages_in_pages_stand_apart() {
     let restored = start.finish();
     assert_eq!(restored.queues[0].returned, [(1, 2), (4, 7)]);
     assert_eq!(in_log(&restored, 1), Contents::from([(3, (3, 1))]));
+}
+
+#[test]
+fn no_count_is_reported_of_what_lies_in_no_page() {
+    let mut start = Start::new();
+    start.put_page(1, &[1]);
+    start.entry(|log| log.append_returned(1, &[(1, 2), (9, 1)]));
+    start.drop_page(1);
+    let restored = start.finish();
+    assert!(restored.queues[0].returned.is_empty());
+    assert_eq!(restored.queues[0].next_ordinal, 10);
+}
+
+#[test]
+fn a_count_ends_with_the_settle_of_its_message() {
+    let mut start = Start::new();
+    start.put_page(1, &[1]);
+    start.entry(|log| log.append_returned(1, &[(1, 2)]));
+    start.settle(&[1]);
+    start.batch(&[1]);
+    start.put_page(2, &[1]);
+    assert!(start.finish().queues[0].returned.is_empty());
 }
 
 #[test]

@@ -451,7 +451,8 @@ impl Imagined {
         self.append_entry(entry(|log| log.append_returned(queue, &counts)))
     }
 
-    /// Settled messages were never delivered after all and come again, under their ordinals.
+    /// Settled messages were never delivered after all and come again, under their ordinals; some
+    /// as if they were new.
     fn come_again(&mut self, queue: u8, picks: &[u8]) -> Option<()> {
         let (queue, lsn) = (self.queue(queue)?, self.lsn());
         let mut records = Records::new();
@@ -461,10 +462,12 @@ impl Imagined {
                 break;
             };
             let former = state.settled.remove(&ordinal).unwrap();
+            let count = if number % 2 == 0 { former.count } else { 0 };
             let message = Message {
                 born: lsn,
                 page: None,
-                written_count: former.count,
+                count,
+                written_count: count,
                 returned: Vec::new(),
                 is_again: true,
                 ..former

@@ -103,7 +103,11 @@ fn check(imagined: &Imagined, cut: Cut) {
 fn recover(imagined: &Imagined, cut: Cut) -> Restored {
     let mut recovery = Recovery::new();
     let base = &imagined.states[cut.map as usize];
-    for (&(queue, number), mapped) in &base.pages {
+    let mut pages: Vec<_> = base.pages.iter().collect();
+    if cut.learns_queues_last {
+        pages.reverse();
+    }
+    for (&(queue, number), mapped) in pages {
         let entry = mapped.entry(queue, number);
         recovery.page(&entry.key(), &entry.value()).unwrap();
     }
