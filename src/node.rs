@@ -8,14 +8,17 @@ use broker_core::definition;
 use broker_core::error::BrokerError;
 use broker_core::host::{Host, Lsn};
 use broker_core::inbox::Inbox;
-use broker_core::queue::handle::QueueHandle;
+use broker_core::journal::Journal;
+use broker_core::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use broker_core::time::Timestamp;
+use broker_core::turns::OpenTurns;
 use broker_core::vhost::Vhost;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::error;
 
 use crate::clock::Clock;
+use crate::messages::{Pager, StoreJournal};
 use crate::store::{Change, Store};
 use crate::timer::Timer;
 
@@ -53,6 +56,10 @@ impl LogWaiters {
 /// The process, as the core sees it.
 pub(crate) struct Node {
     store: Store,
+    journal: Arc<StoreJournal>,
+    pager: Arc<Pager>,
+    budget: Arc<Budget>,
+    turns: Arc<OpenTurns>,
     waiters: Arc<LogWaiters>,
     timer: Arc<Timer>,
     clock: Clock,
@@ -70,13 +77,19 @@ impl Node {
     /// The parts that were started before.
     pub(crate) fn new(
         store: Store,
+        pager: Arc<Pager>,
+        budget: Arc<Budget>,
         waiters: Arc<LogWaiters>,
         timer: Arc<Timer>,
         clock: Clock,
     ) -> Arc<Node> {
         let letters_waiting = Notify::new();
         Arc::new(Node {
+            journal: Arc::new(StoreJournal(store.clone())),
             store,
+            pager,
+            budget,
+            turns: Arc::default(),
             waiters,
             timer,
             clock,
@@ -114,6 +127,41 @@ impl Host for Node {
                 ))
             }
         }
+    }
+
+    fn is_backlogged(&self) -> bool {
+        self.store.is_backlogged() || self.pager.is_behind()
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal) as Arc<dyn Journal>
+    }
+
+    fn turns(&self) -> &Arc<OpenTurns> {
+        &self.turns
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        Some(Arc::clone(&self.budget))
+    }
+
+    fn write_page(&self, queue: &Arc<QueueHandle>, page: PageOut) {
+        self.pager.write(queue, page);
+    }
+
+    fn read_page(&self, queue: &Arc<QueueHandle>, page: PageIn) {
+        self.pager.read(queue, page);
+    }
+
+    fn free_page(&self, page: PageFree) {
+        self.pager.free(page);
+    }
+
+    fn report_lost_messages(&self, vhost: &str, queue: &str, count: u64) {
+        error!(
+            vhost,
+            queue, count, "messages are lost: their page cannot be read"
+        );
     }
 
     fn is_durable(&self, lsn: Lsn) -> bool {

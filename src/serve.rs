@@ -10,19 +10,23 @@ use std::time::Duration;
 use broker_core::access::{HashAlgorithm, User};
 use broker_core::broker::{Broker, Limits, restore_order, server_properties};
 use broker_core::definition::{Change, Definition, VhostSpec};
+use broker_core::journal::PageKey;
+use broker_core::queue::handle::Budget;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
+use crate::alarms::{self, disk, memory};
+use crate::allocator;
 use crate::auth::{self, Passwords};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
-use crate::memory;
+use crate::messages::{self, Keeper, Pager, Recovering};
 use crate::node::{LogWaiters, Node};
 use crate::server::{Listeners, Shared, bind};
-use crate::store::{self, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
 
@@ -79,6 +83,7 @@ pub(crate) enum ServeError {
 
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(config: Config) -> Result<(), ServeError> {
+    allocator::set_up();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);
@@ -92,6 +97,8 @@ pub(crate) fn run(config: Config) -> Result<(), ServeError> {
 /// The parts of a running broker.
 struct Running {
     store: Store,
+    pager: Arc<Pager>,
+    keeper: Arc<Keeper>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     log_failed: Arc<Notify>,
@@ -102,27 +109,35 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let clock = Clock::start();
     let waiters = Arc::new(LogWaiters::default());
     let log_failed = Arc::new(Notify::new());
-    let (store, recovered) = open_store(&config, &waiters, &log_failed)?;
+    let mut recovering = Recovering::default();
+    let (store, recovered) = open_store(&config, &waiters, &log_failed, &mut recovering)?;
+    let found = recovering.finish();
+    let pages = found.open_pages(recovered.node_id, &config.data_dir)?;
+    let pager = Pager::start(pages, store.clone(), clock).map_err(ServeError::Process)?;
+    let resident = usize::try_from(config.resident_bytes).unwrap_or(usize::MAX);
+    let budget = Arc::new(Budget::new(resident));
     let timer = Timer::new(clock);
     tokio::spawn(Arc::clone(&timer).run());
-    let node = Node::new(store.clone(), waiters, Arc::clone(&timer), clock);
+    let node = Node::new(
+        store.clone(),
+        Arc::clone(&pager),
+        Arc::clone(&budget),
+        waiters,
+        Arc::clone(&timer),
+        clock,
+    );
     tokio::spawn(Arc::clone(&node).move_dead_letters());
     let cluster_name = config
         .cluster_name
         .clone()
         .unwrap_or_else(|| config.node_name.clone());
-    let broker = Broker::new(
-        node,
-        Box::new(Passwords::default()),
-        limits(&config),
-        server_properties(
-            &format!("Leveret {VERSION}"),
-            &cluster_name,
-            PRODUCT_VERSION,
-        ),
-    );
+    let broker = new_broker(&config, node, &cluster_name);
     let is_new = recovered.entries.is_empty();
+    let is_clean = recovered.clean;
     restore(&broker, recovered, &config.data_dir, clock);
+    messages::restore(&broker, found, pager.pages(), is_clean, clock);
+    let keeper = Keeper::new(&broker, store.clone(), clock);
+    store.attach(Arc::clone(&keeper) as Arc<dyn Owner>);
     if is_new {
         create_defaults(&broker, &config, clock)?;
     }
@@ -135,12 +150,13 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         open: AtomicUsize::new(0),
         half_open: AtomicUsize::new(0),
     });
-    if let Some(watermark) = memory::watermark(config.memory_high_watermark) {
-        tokio::spawn(memory::watch(Arc::clone(&shared.broker), watermark));
-    }
+    let limits = alarm_limits(&config);
+    tokio::spawn(alarms::watch(Arc::clone(&shared.broker), budget, limits));
     let (stop, stopped) = watch::channel(false);
     let running = Running {
         store,
+        pager,
+        keeper,
         shared,
         stop,
         log_failed,
@@ -155,10 +171,31 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     outcome
 }
 
+fn new_broker(config: &Config, node: Arc<Node>, cluster_name: &str) -> Arc<Broker> {
+    let platform = format!("Leveret {VERSION}");
+    let properties = server_properties(&platform, cluster_name, PRODUCT_VERSION);
+    Broker::new(
+        node,
+        Box::new(Passwords::default()),
+        limits(config),
+        properties,
+    )
+}
+
+fn alarm_limits(config: &Config) -> alarms::Limits {
+    let share = config.memory_high_watermark_share;
+    alarms::Limits {
+        memory: memory::watermark(config.memory_high_watermark, share),
+        disk: disk::limit(config.disk_free_limit, config.disk_free_limit_share),
+        dir: config.data_dir.clone(),
+    }
+}
+
 fn open_store(
     config: &Config,
     waiters: &Arc<LogWaiters>,
     log_failed: &Arc<Notify>,
+    recovering: &mut Recovering,
 ) -> Result<(Store, Recovered), StoreError> {
     let mut options = StoreOptions::new(&config.data_dir);
     options.durability = match config.durability {
@@ -178,6 +215,7 @@ fn open_store(
             // Also called once when the log stops for good: whoever waits looks at the store.
             failed.notify_one();
         }),
+        recovering,
     )?;
     info!(dir = %config.data_dir.display(), entries = recovered.entries.len(),
         clean = recovered.clean, "data directory opened");
@@ -205,7 +243,11 @@ fn restore(broker: &Broker, recovered: Recovered, dir: &Path, clock: Clock) {
     };
     let read =
         |(key, value): (&Vec<u8>, &Vec<u8>)| Definition::read(key, value).map_err(unusable).ok();
-    let mut definitions: Vec<_> = recovered.entries.iter().filter_map(read).collect();
+    let entries = recovered.entries.iter();
+    let mut definitions: Vec<_> = entries
+        .filter(|(key, _)| !key.starts_with(PageKey::PREFIX))
+        .filter_map(read)
+        .collect();
     definitions.sort_by_key(restore_order);
     for definition in definitions {
         if let Err(why) = broker.restore(definition, clock.now()) {
@@ -303,7 +345,8 @@ fn listen(
             amqp: amqp_addresses.clone(),
             http: http_address,
             max_body_bytes: config.management_max_body_bytes,
-            memory_limit: memory::watermark(config.memory_high_watermark),
+            memory_limit: alarm_limits(config).memory,
+            disk_limit: alarm_limits(config).disk,
         };
         serve_http(
             listener,
@@ -405,6 +448,8 @@ async fn wait_for_stop(running: &Running, mut signals: Signals) -> Cause {
 async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     let Running {
         store,
+        pager,
+        keeper,
         shared,
         stop,
         ..
@@ -429,7 +474,12 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     if let Cause::LogFailed(why) = cause {
         return Err(ServeError::LogFailed(why));
     }
-    tokio::task::spawn_blocking(move || store.close())
+    let close = move || {
+        keeper.release_all();
+        pager.stop();
+        store.close()
+    };
+    tokio::task::spawn_blocking(close)
         .await
         .map_err(|error| ServeError::Process(std::io::Error::other(error)))??;
     info!("stopped");

@@ -441,7 +441,7 @@ impl Broker {
                 self.access.put_permission(&vhost, &user, permission);
             }
             Definition::Exchange(ref vhost, _)
-            | Definition::Queue(ref vhost, _)
+            | Definition::Queue(ref vhost, ..)
             | Definition::Binding(ref vhost, _) => {
                 let vhost = self
                     .vhost(vhost)

@@ -114,7 +114,8 @@ impl Vhost {
                 expires_at: None,
                 has_bcc: *has_bcc,
             });
-            queue.publish(now, &mut batch);
+            // Waits for a busy queue: the letter must be in the log before it leaves its source.
+            queue.publish_waiting(now, &mut batch);
         }
     }
 }

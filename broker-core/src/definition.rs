@@ -11,6 +11,7 @@ use amqp_codec::{FieldTable, FieldValue, ShortString};
 
 use crate::access::{HashAlgorithm, User};
 use crate::exchange::ExchangeKind;
+use crate::queue::handle::QueueId;
 use crate::topology::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
 
 const VERSION: u8 = 1;
@@ -42,8 +43,8 @@ pub enum Definition {
     },
     /// A durable exchange of a vhost.
     Exchange(Arc<str>, ExchangeSpec),
-    /// A durable queue of a vhost.
-    Queue(Arc<str>, QueueSpec),
+    /// A durable queue of a vhost, and which life of it this is.
+    Queue(Arc<str>, QueueSpec, QueueId),
     /// A binding between two durable ends.
     Binding(Arc<str>, BindingSpec),
 }
@@ -59,6 +60,11 @@ pub struct VhostSpec {
     pub tags: Vec<String>,
 }
 
+/// Whether a definition of a queue stands under the key.
+pub fn is_queue_key(key: &[u8]) -> bool {
+    key.first() == Some(&b'y')
+}
+
 impl Definition {
     /// The key under which it stands.
     pub fn key(&self) -> Vec<u8> {
@@ -72,7 +78,7 @@ impl Definition {
             Definition::Exchange(vhost, exchange) => {
                 push_names(&mut key, b'x', &[vhost, &exchange.name]);
             }
-            Definition::Queue(vhost, queue) => push_names(&mut key, b'y', &[vhost, &queue.name]),
+            Definition::Queue(vhost, queue, _) => push_names(&mut key, b'y', &[vhost, &queue.name]),
             Definition::Binding(vhost, binding) => {
                 let (kind, name) = match &binding.destination {
                     Destination::Queue(name) => ("q", name),
@@ -112,7 +118,8 @@ impl Definition {
                 ("internal", FieldValue::Bool(exchange.internal)),
                 ("arguments", FieldValue::Table(exchange.arguments.clone())),
             ]),
-            Definition::Queue(vhost, queue) => table([
+            Definition::Queue(vhost, queue, id) => table([
+                ("id", FieldValue::LongLong(id.0 as i64)),
                 ("vhost", text(vhost)),
                 ("name", text(&queue.name)),
                 ("durable", FieldValue::Bool(queue.durable)),
@@ -287,7 +294,11 @@ fn read_queue(fields: &Fields) -> Result<Definition, String> {
         auto_delete: fields.flag("auto_delete"),
         arguments: fields.table("arguments"),
     };
-    Ok(Definition::Queue(fields.text("vhost")?.into(), spec))
+    let id = match fields.0.get("id") {
+        Some(FieldValue::LongLong(id)) => QueueId(*id as u64),
+        _ => return Err("a queue without an id".into()),
+    };
+    Ok(Definition::Queue(fields.text("vhost")?.into(), spec, id))
 }
 
 fn read_binding(fields: &Fields) -> Result<Definition, String> {

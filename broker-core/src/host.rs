@@ -9,8 +9,10 @@ use std::sync::Arc;
 use crate::definition::Change;
 use crate::error::BrokerError;
 use crate::inbox::Inbox;
-use crate::queue::handle::QueueHandle;
+use crate::journal::Journal;
+use crate::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use crate::time::Timestamp;
+use crate::turns::OpenTurns;
 use crate::vhost::Vhost;
 
 /// A place in the log. What was appended at `lsn` survives a crash once the log is durable to it.
@@ -30,6 +32,31 @@ pub trait Host: Send + Sync {
 
     /// Whether the log is durable up to `lsn`.
     fn is_durable(&self, lsn: Lsn) -> bool;
+
+    /// Whether more waits to be written to the log than should: who has messages of its own among
+    /// that publishes no more for the moment.
+    fn is_backlogged(&self) -> bool;
+
+    /// The log for a queue's messages.
+    fn journal(&self) -> Arc<dyn Journal>;
+
+    /// The turns that are in the log and not yet in their queues.
+    fn turns(&self) -> &Arc<OpenTurns>;
+
+    /// The memory that messages may take; none for no limit.
+    fn budget(&self) -> Option<Arc<Budget>>;
+
+    /// Has a page of a queue written, and submits [`crate::queue::Command::PageWritten`].
+    fn write_page(&self, queue: &Arc<QueueHandle>, page: PageOut);
+
+    /// Has a page of a queue read, and submits [`crate::queue::Command::PageRead`].
+    fn read_page(&self, queue: &Arc<QueueHandle>, page: PageIn);
+
+    /// A page is not needed any more once the log is durable to its LSN.
+    fn free_page(&self, page: PageFree);
+
+    /// Something an operator must know: so many messages of a queue cannot be read from disk.
+    fn report_lost_messages(&self, vhost: &str, queue: &str, count: u64);
 
     /// Wakes the inbox's owner once [`Self::is_durable`] holds for `lsn`.
     fn wake_when_durable(&self, lsn: Lsn, inbox: &Arc<Inbox>);

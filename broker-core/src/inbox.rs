@@ -15,6 +15,7 @@ use amqp_codec::ReplyCode;
 use parking_lot::Mutex;
 
 use crate::error::BrokerError;
+use crate::host::Lsn;
 use crate::message::{RecordRef, Records};
 use crate::queue::handle::QueueHandle;
 
@@ -30,6 +31,9 @@ const IDLE_BYTES_MAX: usize = 1024;
 pub struct ConsumerId(pub u64);
 
 impl ConsumerId {
+    /// In whose name a delivery is kept that nobody acks.
+    pub(crate) const NOBODY: ConsumerId = ConsumerId(u64::MAX);
+
     /// An id nobody has had before.
     pub fn next() -> ConsumerId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -97,6 +101,8 @@ pub enum Event {
         confirms: Vec<ConfirmRun>,
         /// (channel, sequence number) of the publishes that were refused.
         rejected: Vec<(u16, u64)>,
+        /// Where the log has the batch: the confirms wait until it is durable.
+        lsn: Lsn,
     },
     /// The answer to the command that carried `token`.
     Answer {
@@ -189,6 +195,10 @@ pub struct Inbox {
     skipped: Mutex<Vec<Weak<QueueHandle>>>,
     has_skipped: AtomicBool,
     closed: AtomicBool,
+    /// The last log record of a message that this connection published.
+    logged: AtomicU64,
+    /// Batches of this connection that wait for a busy queue.
+    on_the_way: AtomicUsize,
 }
 
 impl Inbox {
@@ -200,6 +210,8 @@ impl Inbox {
             skipped: Mutex::default(),
             has_skipped: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            logged: AtomicU64::new(0),
+            on_the_way: AtomicUsize::new(0),
         })
     }
 
@@ -224,6 +236,32 @@ impl Inbox {
     /// The owner has sent (or returned) this many bytes of deliveries.
     pub fn release_bytes(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// A queue has appended messages of this connection to the log.
+    pub(crate) fn note_logged(&self, lsn: Lsn) {
+        self.logged.fetch_max(lsn.0, Ordering::Release);
+    }
+
+    /// The last log record of a message that this connection published, as far as its queues
+    /// have taken them.
+    pub fn logged(&self) -> Lsn {
+        Lsn(self.logged.load(Ordering::Acquire))
+    }
+
+    /// A batch of this connection waits for a busy queue.
+    pub(crate) fn note_on_the_way(&self) {
+        self.on_the_way.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A queue took a batch that waited. True when it was the last one.
+    pub(crate) fn note_arrived(&self) -> bool {
+        self.on_the_way.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Whether every queue has taken what this connection published.
+    pub fn is_settled(&self) -> bool {
+        self.on_the_way.load(Ordering::SeqCst) == 0
     }
 
     /// Whether the owner is gone: nothing pushed will be read.

@@ -24,4 +24,5 @@ pub mod recovery;
 pub mod router;
 pub mod time;
 pub mod topology;
+pub mod turns;
 pub mod vhost;

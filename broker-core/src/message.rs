@@ -38,6 +38,8 @@ const SHARED_BODY: u8 = 4;
 const REMOVED: u8 = 8;
 /// The headers carry BCC keys, which nobody but the broker may see.
 const HAS_BCC: u8 = 16;
+/// Its queue has it in the log, and logs what becomes of it.
+const LOGGED: u8 = 32;
 
 /// A body on its way into a record.
 #[derive(Clone, Debug)]
@@ -395,6 +397,12 @@ impl<'a> RecordRef<'a> {
         self.bytes[4] & HAS_BCC != 0
     }
 
+    /// Whether its queue has it in the log.
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.bytes[4] & LOGGED != 0
+    }
+
     /// Whether [`Records::remove`] was called for it.
     #[inline]
     pub fn is_removed(&self) -> bool {
@@ -457,6 +465,18 @@ impl HeadMut<'_> {
     pub fn set_expires_at(&mut self, at: Option<Timestamp>) {
         let at = at.map_or(0, |at| at.0.max(1));
         self.bytes[24..32].copy_from_slice(&at.to_le_bytes());
+    }
+
+    /// Says that the queue logs it, if `logs` and if it is persistent. Whether it does.
+    #[inline]
+    pub fn set_logged(&mut self, logs: bool) -> bool {
+        let is_logged = logs && self.bytes[4] & PERSISTENT != 0;
+        self.bytes[4] = if is_logged {
+            self.bytes[4] | LOGGED
+        } else {
+            self.bytes[4] & !LOGGED
+        };
+        is_logged
     }
 
     /// Says when the queue took it.

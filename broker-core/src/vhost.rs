@@ -16,8 +16,11 @@ use crate::arguments;
 use crate::definition::{Change, Definition, VhostSpec};
 use crate::error::BrokerError;
 use crate::host::{Host, Lsn};
+use crate::journal::Journal;
 use crate::queue::Command;
-use crate::queue::handle::{Deletion, Identity, QueueHandle, QueueHost, QueueId};
+use crate::queue::handle::{
+    Budget, Deletion, Identity, PageFree, PageIn, PageOut, QueueHandle, QueueHost, QueueId,
+};
 use crate::router::{RouteTargets, Routing};
 use crate::time::Timestamp;
 use crate::topology::{BindingSpec, Destination, ExchangeSpec, QueueSpec, Removed, Topology};
@@ -258,7 +261,8 @@ impl Vhost {
         let durable = identity.durable;
         let handle = QueueHandle::new(identity, settings, this);
         let lsn = if durable {
-            let definition = Definition::Queue(Arc::clone(&self.name), spec.clone());
+            let id = handle.identity().id;
+            let definition = Definition::Queue(Arc::clone(&self.name), spec.clone(), id);
             self.journal(vec![Change::Put(definition)])?
         } else {
             Lsn::NONE
@@ -349,11 +353,12 @@ impl Vhost {
                     .declare_exchange(spec)
                     .map_err(|error| error.to_string())?;
             }
-            Definition::Queue(_, spec) => {
+            Definition::Queue(_, spec, id) => {
+                reserve_queue_ids(id);
                 let settings = arguments::queue_settings(&spec, &self.name)
                     .map_err(|error| error.to_string())?;
                 let identity = Identity {
-                    id: next_queue_id(),
+                    id,
                     vhost: Arc::clone(&self.name),
                     name: Arc::clone(&spec.name),
                     durable: true,
@@ -395,7 +400,10 @@ impl Vhost {
         let queues = topology
             .queues()
             .filter(|entry| entry.handle.identity().durable)
-            .map(|entry| Definition::Queue(vhost(), entry.spec.clone()));
+            .map(|entry| {
+                let id = entry.handle.identity().id;
+                Definition::Queue(vhost(), entry.spec.clone(), id)
+            });
         let bindings = topology
             .bindings()
             .filter(|spec| is_durable(topology, spec))
@@ -459,7 +467,9 @@ impl Vhost {
         if let Some(queue) = &removed.queue
             && queue_durable(&queue.name)
         {
-            changes.push(Change::Delete(Definition::Queue(vhost(), queue.clone())));
+            // Its key does not name the life.
+            let definition = Definition::Queue(vhost(), queue.clone(), QueueId(0));
+            changes.push(Change::Delete(definition));
         }
         if changes.is_empty() {
             Ok(Lsn::NONE)
@@ -484,6 +494,31 @@ impl QueueHost for Vhost {
         self.forget_queue(queue);
     }
 
+    fn journal(&self) -> Option<Arc<dyn Journal>> {
+        Some(self.host.journal())
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        self.host.budget()
+    }
+
+    fn write_page(&self, queue: &Arc<QueueHandle>, page: PageOut) {
+        self.host.write_page(queue, page);
+    }
+
+    fn read_page(&self, queue: &Arc<QueueHandle>, page: PageIn) {
+        self.host.read_page(queue, page);
+    }
+
+    fn free_page(&self, page: PageFree) {
+        self.host.free_page(page);
+    }
+
+    fn messages_lost(&self, queue: &Arc<QueueHandle>, count: u64) {
+        let name = &queue.identity().name;
+        self.host.report_lost_messages(&self.name, name, count);
+    }
+
     fn failed(&self, queue: &Arc<QueueHandle>, message: &str) {
         self.host
             .report_failed_queue(&self.name, &queue.identity().name, message);
@@ -500,9 +535,15 @@ fn delete(queue: &Arc<QueueHandle>, reason: Deletion, now: Timestamp) {
     queue.submit(now, command);
 }
 
+static NEXT_QUEUE_ID: AtomicU64 = AtomicU64::new(1);
+
 fn next_queue_id() -> QueueId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    QueueId(NEXT.fetch_add(1, Ordering::Relaxed))
+    QueueId(NEXT_QUEUE_ID.fetch_add(1, Ordering::Relaxed))
+}
+
+/// No queue gets an id up to this one any more: the log may speak of a queue that had it.
+pub fn reserve_queue_ids(up_to: QueueId) {
+    NEXT_QUEUE_ID.fetch_max(up_to.0.saturating_add(1), Ordering::Relaxed);
 }
 
 fn is_predeclared(name: &str) -> bool {

@@ -12,25 +12,43 @@ use super::{Lsn, Map, StoreError};
 pub(super) struct State {
     pub(super) entries: Map,
     pub(super) mark: Lsn,
+    /// No entry of the log up to this record is needed with it.
+    pub(super) floor: Lsn,
     /// The catalogue holds nothing: all of it.
     pub(super) whole: bool,
+}
+
+impl State {
+    /// The empty map, for a log that begins at record 1.
+    fn from_nothing() -> State {
+        State {
+            entries: Map::new(),
+            mark: Lsn(0),
+            floor: Lsn(0),
+            whole: true,
+        }
+    }
 }
 
 pub(super) struct Base {
     pub(super) state: State,
     pub(super) catalogue: Option<Box<dyn Catalogue>>,
     pub(super) checkpoint: Lsn,
+    /// The floor that goes with it.
+    pub(super) checkpoint_floor: Lsn,
     /// The log must reach this record, or the base is of no use.
     pub(super) touched: Lsn,
 }
 
 impl Scene<'_> {
-    /// Whether catalogue or snapshot at `mark` and the log after it make the whole map.
-    pub(super) fn is_enough(&self, mark: Lsn) -> bool {
+    /// Whether catalogue or snapshot at `mark`, with the floor recorded there, and the log after
+    /// them make the whole map and hold every entry that is needed.
+    pub(super) fn is_enough(&self, mark: Lsn, floor: Lsn) -> bool {
+        let known = mark.min(floor.max(self.node.state.floor));
         if self.log.last_written().is_none() {
-            return mark >= self.node.state.last;
+            return mark >= self.node.state.last && known >= self.node.state.log_end;
         }
-        self.log.reaches_back_to(mark.next())
+        self.log.reaches_back_to(known.next(), mark)
     }
 
     /// Chooses the base.
@@ -41,7 +59,7 @@ impl Scene<'_> {
             Err(CatalogueError::DiskFull(error)) => {
                 warn!(%error, "the catalogue cannot be opened: going on without it");
                 let state = self.rebuild(&error.to_string())?;
-                let checkpoint = state.mark;
+                let (checkpoint, checkpoint_floor) = (state.mark, state.floor);
                 let state = State {
                     whole: false,
                     ..state
@@ -50,6 +68,7 @@ impl Scene<'_> {
                     state,
                     catalogue: None,
                     checkpoint,
+                    checkpoint_floor,
                     touched: Lsn(0),
                 })
             }
@@ -61,11 +80,12 @@ impl Scene<'_> {
         let Some(Mark {
             complete: mark,
             touched,
+            floor,
         }) = catalogue.mark()
         else {
             return self.base_on_empty(catalogue);
         };
-        if !self.is_enough(mark) {
+        if !self.is_enough(mark, floor) {
             drop(catalogue);
             return self.base_without(format!("it ends at record {mark}, before the log begins"));
         }
@@ -78,12 +98,14 @@ impl Scene<'_> {
                 let state = State {
                     entries,
                     mark,
+                    floor,
                     whole: false,
                 };
                 Ok(Base {
                     state,
                     catalogue: Some(catalogue),
                     checkpoint: mark,
+                    checkpoint_floor: floor,
                     touched,
                 })
             }
@@ -96,12 +118,8 @@ impl Scene<'_> {
 
     /// The catalogue was never written to: it is new, or the one before it was lost.
     fn base_on_empty(&mut self, catalogue: Box<dyn Catalogue>) -> Result<Base, StoreError> {
-        let state = if self.is_enough(Lsn(0)) {
-            State {
-                entries: Map::new(),
-                mark: Lsn(0),
-                whole: true,
-            }
+        let state = if self.is_enough(Lsn(0), Lsn(0)) {
+            State::from_nothing()
         } else {
             self.report.rebuilt = true;
             self.rebuild("it is empty")?
@@ -110,6 +128,7 @@ impl Scene<'_> {
             state,
             catalogue: Some(catalogue),
             checkpoint: Lsn(0),
+            checkpoint_floor: Lsn(0),
             touched: Lsn(0),
         })
     }
@@ -133,6 +152,7 @@ impl Scene<'_> {
             state,
             catalogue,
             checkpoint: Lsn(0),
+            checkpoint_floor: Lsn(0),
             touched: Lsn(0),
         })
     }
@@ -147,26 +167,25 @@ impl Scene<'_> {
     /// The map without the catalogue: from the snapshot, or from nothing.
     fn rebuild(&mut self, reason: &str) -> Result<State, StoreError> {
         let snapshot = match &self.snapshot {
-            Ok(Some(snapshot)) if self.is_enough(snapshot.mark) => match snapshot.read() {
-                Ok(entries) => {
-                    return Ok(State {
-                        entries,
-                        mark: snapshot.mark,
-                        whole: true,
-                    });
+            Ok(Some(snapshot)) if self.is_enough(snapshot.mark, snapshot.floor) => {
+                match snapshot.read() {
+                    Ok(entries) => {
+                        return Ok(State {
+                            entries,
+                            mark: snapshot.mark,
+                            floor: snapshot.floor,
+                            whole: true,
+                        });
+                    }
+                    Err(error) => error.to_string(),
                 }
-                Err(error) => error.to_string(),
-            },
+            }
             Ok(Some(snapshot)) => format!("the snapshot ends at record {}", snapshot.mark),
             Ok(None) => "there is no snapshot".to_owned(),
             Err(error) => error.to_string(),
         };
-        if self.is_enough(Lsn(0)) {
-            return Ok(State {
-                entries: Map::new(),
-                mark: Lsn(0),
-                whole: true,
-            });
+        if self.is_enough(Lsn(0), Lsn(0)) {
+            return Ok(State::from_nothing());
         }
         let (dir, catalogue) = (self.options.dir.clone(), self.source.path());
         let reason = format!(
@@ -180,7 +199,7 @@ impl Scene<'_> {
     pub(super) fn is_snapshot_wanted(&self) -> bool {
         match &self.snapshot {
             Ok(Some(_)) => false,
-            Ok(None) => !self.is_enough(Lsn(0)),
+            Ok(None) => !self.is_enough(Lsn(0), Lsn(0)),
             Err(_) => true,
         }
     }

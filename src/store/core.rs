@@ -1,30 +1,30 @@
 //! What the threads of a store share: appending, the durable LSN, failure and waiting.
-//! Owns no thread and no file. Lock order: pending before nothing, dirty before nothing.
+//! Owns no thread and no file. The lock of the queue of records is a leaf: nothing is taken under
+//! it, and whoever appends may hold any other.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-use tracing::{error, info, warn};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tracing::{error, warn};
 
-use super::options::{Durability, StoreOptions};
-use super::pending::{OpenGroup, Pending};
+use super::entries::{ENTRY_KINDS, Owner};
+use super::options::StoreOptions;
+use super::pending::{Entry, OpenGroup, Pending};
 use super::record::{Change, KEY_MAX_BYTES, changes_record_bytes};
 use super::requests::Requests;
-use super::writer::{Files, Writer, Written};
+use super::syncs::SyncCounters;
+use super::writer::Files;
 use super::{Lsn, StoreError};
 
 /// What to call with the durable LSN after each sync, and once when the log stops for good.
 pub(super) type Notify = Box<dyn Fn(Lsn) + Send + Sync>;
 
-/// How often a full disk is tried again.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
-
 /// How far a store is on its way from open to closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Open,
     /// What was appended is still written; nothing more is taken.
     Draining,
@@ -32,11 +32,23 @@ enum Phase {
     Stopped,
 }
 
-struct Queue {
-    pending: Pending,
-    phase: Phase,
-    /// The log thread waits for work.
-    idle: bool,
+/// What the log thread waits for, and is woken by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing: it is busy and looks by itself.
+    No,
+    /// Any record.
+    ForRecords,
+    /// A record that frees space.
+    ForFreeing,
+}
+
+pub(super) struct Queue {
+    pub(super) pending: Pending,
+    pub(super) phase: Phase,
+    pub(super) waiting: Waiting,
+    /// Those who wait are to be told how things stand although nothing became durable.
+    pub(super) announce: bool,
 }
 
 /// What changed since the last checkpoint, and up to where.
@@ -65,68 +77,171 @@ pub(super) struct Core {
     pub(super) files: Arc<Mutex<Files>>,
     pub(super) dirty: Mutex<Dirty>,
     pub(super) requests: Requests,
+    /// Who knows which entries are still needed.
+    pub(super) owner: Mutex<Option<Arc<dyn Owner>>>,
     /// Log bytes written by this run.
     pub(super) written: AtomicU64,
     /// The value of `written` at which upkeep is due.
     pub(super) upkeep_at: AtomicU64,
     /// How much of the current log file is used.
     pub(super) used: AtomicU64,
-    log_full: AtomicBool,
-    queue: Mutex<Queue>,
-    work: Condvar,
-    progress: Condvar,
-    durable: AtomicU64,
-    synced: AtomicU64,
+    pub(super) syncs: SyncCounters,
+    /// The size of the last group, as written.
+    pub(super) last_group: AtomicU64,
+    /// The log is at its limit.
+    pub(super) log_full: AtomicBool,
+    /// Some of the reserve was used up, or given up.
+    pub(super) reserve_short: AtomicBool,
+    /// More records wait than may.
+    pub(super) over: AtomicBool,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) work: Condvar,
+    pub(super) progress: Condvar,
+    pub(super) durable: AtomicU64,
+    pub(super) synced: AtomicU64,
     /// Why writing has to wait, while it has to.
     blocked: Mutex<Option<Arc<StoreError>>>,
-    syncing_since: Mutex<Option<Instant>>,
-    failure: OnceLock<Arc<StoreError>>,
-    notify: Notify,
+    is_blocked: AtomicBool,
+    pub(super) syncing_since: Mutex<Option<Instant>>,
+    pub(super) failure: OnceLock<Arc<StoreError>>,
+    pub(super) notify: Notify,
 }
 
 impl Core {
-    /// A store whose last durable record is `dirty.upto`.
-    pub(super) fn new(options: StoreOptions, files: Files, dirty: Dirty, notify: Notify) -> Core {
+    /// A store whose last durable record is `dirty.upto`, and whose log has those up to `log_end`
+    /// on the device.
+    pub(super) fn new(
+        options: StoreOptions,
+        files: Files,
+        (dirty, log_end): (Dirty, Lsn),
+        notify: Notify,
+    ) -> Core {
         let last = dirty.upto;
         let (group, limit) = (options.group_max_bytes(), options.pending_max_bytes);
-        let pending = Pending::new(last.next(), group, limit);
+        let reserve_short = AtomicBool::new(files.is_reserve_short());
+        let queue = Queue {
+            pending: Pending::new(last.next(), group, limit),
+            phase: Phase::Open,
+            waiting: Waiting::No,
+            announce: false,
+        };
         Core {
-            queue: Mutex::new(Queue {
-                pending,
-                phase: Phase::Open,
-                idle: false,
-            }),
             options,
             files: Arc::new(Mutex::new(files)),
             dirty: Mutex::new(dirty),
             requests: Requests::default(),
+            owner: Mutex::new(None),
             written: AtomicU64::new(0),
             upkeep_at: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            syncs: SyncCounters::default(),
+            last_group: AtomicU64::new(0),
             log_full: AtomicBool::new(false),
+            reserve_short,
+            over: AtomicBool::new(false),
+            queue: Mutex::new(queue),
             work: Condvar::new(),
             progress: Condvar::new(),
             durable: AtomicU64::new(last.0),
-            synced: AtomicU64::new(last.0),
+            synced: AtomicU64::new(log_end.0),
             blocked: Mutex::new(None),
+            is_blocked: AtomicBool::new(false),
             syncing_since: Mutex::new(None),
             failure: OnceLock::new(),
             notify,
         }
     }
 
+    /// Appends changes, or says why not.
     pub(super) fn append(&self, changes: &[Change]) -> Result<Lsn, StoreError> {
         if changes.is_empty() {
             return Ok(Lsn(0));
         }
         let bytes = self.admit(changes)?;
+        let grows = changes
+            .iter()
+            .any(|change| matches!(change, Change::Put { .. }));
+        if grows && self.is_log_full() {
+            return Err(StoreError::LogFull {
+                limit: self.options.log_max_bytes,
+            });
+        }
         let mut queue = self.queue.lock();
         self.check_running(queue.phase)?;
-        let lsn = queue.pending.push(changes, bytes)?;
-        if std::mem::take(&mut queue.idle) {
+        queue.pending.check_room(bytes)?;
+        let lsn = queue.pending.push_changes(changes, bytes);
+        self.appended_to(queue, !grows);
+        Ok(lsn)
+    }
+
+    /// Appends changes however much waits. What could never be stored is a defect of the owner
+    /// and stops the log: what it promised cannot be kept.
+    pub(super) fn append_changes_unbounded(&self, changes: &[Change]) -> Lsn {
+        if changes.is_empty() {
+            return Lsn(0);
+        }
+        let bytes = match self.admit(changes) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.fail(error);
+                0
+            }
+        };
+        let mut queue = self.queue.lock();
+        if self.check_running(queue.phase).is_err() {
+            return queue.pending.next();
+        }
+        let lsn = queue.pending.push_changes(changes, bytes);
+        self.appended_to(queue, true);
+        lsn
+    }
+
+    /// Appends an entry however much waits.
+    pub(super) fn append_entry(&self, kind: u8, parts: &[&[u8]], frees: bool) -> Lsn {
+        assert!(ENTRY_KINDS.contains(&kind), "{kind} is no kind of entry");
+        let entry = Entry::new(kind, parts);
+        let limit = self.options.entry_max_bytes;
+        if entry.bytes > limit {
+            let bytes = entry.bytes;
+            self.fail(StoreError::RecordTooLarge { bytes, limit });
+        }
+        if entry.bytes > self.options.record_max_bytes() && self.failure.get().is_none() {
+            // Copied before anybody has to wait for it.
+            let group = OpenGroup::alone(&entry);
+            return self.append_with(frees, |pending| pending.push_alone(group));
+        }
+        self.append_with(frees, |pending| pending.push_entry(&entry))
+    }
+
+    /// Appends one record; after a failure or a close it gets an LSN that never becomes durable.
+    fn append_with(&self, frees: bool, push: impl FnOnce(&mut Pending) -> Lsn) -> Lsn {
+        let mut queue = self.queue.lock();
+        if queue.phase != Phase::Open || self.failure.get().is_some() {
+            return queue.pending.next();
+        }
+        let lsn = push(&mut queue.pending);
+        self.appended_to(queue, frees);
+        lsn
+    }
+
+    /// Wakes the log thread if it waits for such a record, and notes if too much waits.
+    fn appended_to(&self, mut queue: MutexGuard<'_, Queue>, frees: bool) {
+        if frees {
+            queue.pending.mark_freeing();
+        }
+        if queue.pending.is_over() && !self.over.load(Ordering::Relaxed) {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        let wake = match queue.waiting {
+            Waiting::No => false,
+            Waiting::ForRecords => true,
+            Waiting::ForFreeing => frees,
+        };
+        if wake {
+            queue.waiting = Waiting::No;
+            drop(queue);
             self.work.notify_one();
         }
-        Ok(lsn)
     }
 
     /// Checks what does not depend on other records; returns the record's size.
@@ -147,14 +262,6 @@ impl Core {
         );
         if bytes > limit {
             return Err(StoreError::RecordTooLarge { bytes, limit });
-        }
-        let grows = changes
-            .iter()
-            .any(|change| matches!(change, Change::Put { .. }));
-        if grows && self.log_full.load(Ordering::Relaxed) {
-            return Err(StoreError::LogFull {
-                limit: self.options.log_max_bytes,
-            });
         }
         Ok(bytes)
     }
@@ -177,6 +284,19 @@ impl Core {
 
     pub(super) fn blocked(&self) -> Option<Arc<StoreError>> {
         self.blocked.lock().clone()
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_log_full(&self) -> bool {
+        self.log_full.load(Ordering::Relaxed)
+    }
+
+    /// Whether those who bring new messages should wait.
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.over.load(Ordering::Relaxed) || self.is_blocked() || self.is_log_full()
     }
 
     /// The last record appended, and the bytes of those not yet durable.
@@ -207,6 +327,21 @@ impl Core {
         Ok(())
     }
 
+    /// Waits until a record is durable, or for as long as `patience`, or until that is pointless.
+    pub(super) fn wait_briefly(&self, lsn: Lsn, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut queue = self.queue.lock();
+        while self.durable() < lsn
+            && self.failure.get().is_none()
+            && queue.phase == Phase::Open
+            && !self.is_blocked()
+        {
+            if self.progress.wait_until(&mut queue, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
     /// Takes no more records; the log thread ends when it has written what there is.
     pub(super) fn drain(&self) {
         self.leave_open(Phase::Draining);
@@ -226,126 +361,23 @@ impl Core {
         self.progress.notify_all();
     }
 
-    /// The next group to write; waits for one. `None`: the log thread is to end.
-    pub(super) fn next_group(&self) -> Option<OpenGroup> {
-        let mut queue = self.queue.lock();
-        loop {
-            if queue.phase == Phase::Stopped || self.failure.get().is_some() {
-                return None;
-            }
-            if let Some(group) = queue.pending.take() {
-                return Some(group);
-            }
-            if queue.phase == Phase::Draining {
-                return None;
-            }
-            queue.idle = true;
-            self.work.wait(&mut queue);
-        }
-    }
-
-    /// Makes a group durable, waiting while the disk is full. `false`: it is not, and
-    /// the log thread is to end.
-    pub(super) fn commit(&self, writer: &mut Writer, mut group: OpenGroup) -> bool {
-        let record_bytes = group.bytes.len() - super::group::GROUP_HEADER_BYTES;
-        let done = match self.write(writer, &mut group) {
-            Ok(Some(written)) => self.sync(&written).map(|()| Some(written)),
-            other => other,
-        };
-        match done {
-            Ok(Some(written)) => self.finish(group, record_bytes, &written),
-            Ok(None) => return false,
-            Err(error) => self.fail(error),
-        }
-        self.failure.get().is_none()
-    }
-
-    /// `None`: the store stopped while writing had to wait.
-    fn write(
-        &self,
-        writer: &mut Writer,
-        group: &mut OpenGroup,
-    ) -> Result<Option<Written>, StoreError> {
-        loop {
-            let synced = Lsn(self.synced.load(Ordering::Relaxed));
-            match writer.write(group, synced) {
-                Ok(written) => {
-                    if self.blocked.lock().take().is_some() {
-                        info!("the log can be written again");
-                    }
-                    return Ok(Some(written));
-                }
-                Err(error) if error.is_passing() => {
-                    self.set_blocked(error);
-                    if !writer.leave_full_disk(group.first) && !self.wait_to_retry() {
-                        return Ok(None);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn set_blocked(&self, error: StoreError) {
+    /// The disk is full, or as good as full.
+    pub(super) fn set_blocked(&self, error: StoreError) {
         let mut blocked = self.blocked.lock();
         if blocked.is_none() {
             error!(%error, "nothing becomes durable until the log can be written again");
         }
         *blocked = Some(Arc::new(error));
+        self.is_blocked.store(true, Ordering::Relaxed);
     }
 
-    /// Waits before the next try; `false` if the store is to stop instead.
-    fn wait_to_retry(&self) -> bool {
-        let mut queue = self.queue.lock();
-        if queue.phase == Phase::Open {
-            self.work.wait_for(&mut queue, RETRY_AFTER);
+    /// Forgets why writing had to wait; whether it had to.
+    pub(super) fn clear_blocked(&self) -> bool {
+        if !self.is_blocked() {
+            return false;
         }
-        queue.phase == Phase::Open
-    }
-
-    fn sync(&self, written: &Written) -> Result<(), StoreError> {
-        if self.options.durability == Durability::Os {
-            return Ok(());
-        }
-        *self.syncing_since.lock() = Some(Instant::now());
-        let synced = written.file.sync_data();
-        *self.syncing_since.lock() = None;
-        synced.map_err(StoreError::io("sync", &written.path))
-    }
-
-    fn finish(&self, group: OpenGroup, record_bytes: usize, written: &Written) {
-        let last = group.last();
-        let mut group = group;
-        {
-            let mut dirty = self.dirty.lock();
-            group
-                .changes
-                .drain(..)
-                .for_each(|change| dirty.apply(change));
-            dirty.upto = last;
-        }
-        if self.options.durability == Durability::Fsync {
-            self.synced.store(last.0, Ordering::Relaxed);
-        }
-        {
-            let mut queue = self.queue.lock();
-            queue.pending.finish(group, record_bytes);
-            self.durable.store(last.0, Ordering::Release);
-            self.progress.notify_all();
-        }
-        self.note_written(written);
-        (self.notify)(last);
-    }
-
-    /// Wakes upkeep when enough log was written, or the file in use needs a successor.
-    fn note_written(&self, written: &Written) {
-        let total = self.written.fetch_add(written.bytes, Ordering::Relaxed) + written.bytes;
-        self.used.store(written.used, Ordering::Relaxed);
-        let quarter = written.used >= self.options.log_file_bytes / 4;
-        let before = written.used - written.bytes < self.options.log_file_bytes / 4;
-        if total >= self.upkeep_at.load(Ordering::Relaxed) || (quarter && before) {
-            self.requests.look();
-        }
+        self.is_blocked.store(false, Ordering::Relaxed);
+        self.blocked.lock().take().is_some()
     }
 
     /// The log can no longer be trusted: nothing becomes durable from now on.
@@ -371,9 +403,19 @@ impl Core {
         if full && !was {
             warn!(
                 limit = self.options.log_max_bytes,
-                "the log is full: only deletions are taken"
+                "the log is full: only what frees space is taken"
             );
         }
+        if was && !full {
+            self.announce();
+        }
+    }
+
+    /// Lets the log thread look again, and tell those who wait how things stand.
+    pub(super) fn announce(&self) {
+        let mut queue = self.queue.lock();
+        queue.announce = true;
+        self.work.notify_all();
     }
 }
 

@@ -2,12 +2,14 @@
 //! Never decides when something must be synced: that is the log's and the checkpoint's rule.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::{Errno, pwritev};
 
 /// A directory tree that files live in. Paths are absolute or relative to the process.
 pub trait Disk: Send + Sync {
@@ -39,6 +41,35 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// The file's length in bytes.
     fn size(&self) -> io::Result<u64>;
+
+    /// Reads `bytes` bytes at `offset`, fewer only where the file ends before.
+    fn read(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut buf = reserved(bytes)?;
+        buf.resize(bytes, 0);
+        let count = self.pread(&mut buf, offset)?;
+        buf.truncate(count);
+        Ok(buf)
+    }
+
+    /// Writes all of `parts`, one behind the other, beginning at `offset`.
+    fn pwrite_parts(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for part in parts {
+            self.pwrite(part, offset)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives the space of whole blocks back; they read as zeros from then on, and the file's length
+    /// stays. `Unsupported` where files have no holes.
+    fn punch_hole(&self, _offset: u64, _bytes: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The space the file takes.
+    fn allocated(&self) -> io::Result<u64> {
+        self.size()
+    }
 }
 
 /// The operating system's files.
@@ -131,6 +162,64 @@ impl File for RealFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn read(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut buf = reserved(bytes)?;
+        while buf.len() < bytes {
+            let at = offset + buf.len() as u64;
+            match rustix::io::pread(&self.0, spare_capacity(&mut buf), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        buf.truncate(bytes);
+        Ok(buf)
+    }
+
+    fn pwrite_parts(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        // Drops empty slices at the front, so that what is left has bytes to write.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match pwritev(&self.0, rest, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    offset += count as u64;
+                    IoSlice::advance_slices(&mut rest, count);
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn punch_hole(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        loop {
+            match fallocate(&self.0, mode, offset, bytes) {
+                Err(Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.blocks() * STAT_BLOCK_BYTES)
+    }
+}
+
+/// What `st_blocks` counts in, whatever the file system's blocks are.
+const STAT_BLOCK_BYTES: u64 = 512;
+
+/// An empty buffer with room for `bytes`; an error where there is no memory for it.
+fn reserved(bytes: usize) -> io::Result<Vec<u8>> {
+    let mut buf = Vec::new();
+    buf.try_reserve_exact(bytes)
+        .map_err(|_| io::ErrorKind::OutOfMemory)?;
+    Ok(buf)
 }
 
 /// Writes `bytes` so that after a crash `path` holds either what it held or all of them.
@@ -152,4 +241,40 @@ pub(super) fn temporary_name(path: &Path) -> std::path::PathBuf {
 pub(super) fn publish_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     disk.rename(&temporary_name(path), path)?;
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sim::SimDisk;
+
+    /// A file of the simulated disk, which has the trait's own methods, and a real one.
+    fn files(folder: &Path) -> [Arc<dyn File>; 2] {
+        let real = RealDisk.create(&folder.join("file")).unwrap();
+        [SimDisk::new().create(Path::new("/file")).unwrap(), real]
+    }
+
+    #[test]
+    fn parts_are_written_one_behind_the_other_and_reading_ends_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files(folder.path()) {
+            file.pwrite_parts(&[b"", b"ab", b"", b"c", b""], 2).unwrap();
+            file.pwrite_parts(&[], 0).unwrap();
+            file.pwrite_parts(&[b"", b""], 0).unwrap();
+            assert_eq!(file.read(5, 0).unwrap(), b"\0\0abc");
+            assert_eq!(file.read(2, 2).unwrap(), b"ab");
+            assert_eq!(file.read(100, 3).unwrap(), b"bc");
+            assert_eq!(file.read(0, 0).unwrap(), b"");
+            assert_eq!(file.read(1, 5).unwrap(), b"");
+        }
+    }
+
+    #[test]
+    fn a_length_there_is_no_memory_for_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files(folder.path()) {
+            let error = file.read(usize::MAX, 0).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        }
+    }
 }

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::logdir::{Horizon, LogDir, file_path};
+use super::logdir::{Horizon, LogDir, file_path, reserve_path};
 use super::node::{NodeFile, NodeState};
 use super::options::StoreOptions;
 use super::recover::remove_if_there;
-use super::writer::{Active, Files, LogSite, ReadyFile, Span, create_file};
+use super::writer::{
+    Active, Files, LogSite, RESERVE_FILES, ReadyFile, ReserveFile, Span, create_file,
+};
 use super::{Lsn, StoreError};
 
 /// What a run writes its log with.
@@ -20,15 +22,31 @@ pub(super) struct Epoch {
     pub(super) active: Option<Active>,
 }
 
+/// What a start found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    /// The last record known.
+    pub(super) last: Lsn,
+    /// The last record in the log.
+    pub(super) log_end: Lsn,
+    /// No entry up to this record is needed.
+    pub(super) floor: Lsn,
+}
+
 impl Epoch {
-    /// Begins a new file for the records after `last`, and says so in the node file.
+    /// Begins a new file for the records after the last one, and says so in the node file.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         node: &mut NodeFile,
         log: &LogDir,
         options: &StoreOptions,
-        last: Lsn,
+        ends: Ends,
     ) -> Result<Epoch, StoreError> {
+        let Ends {
+            last,
+            log_end,
+            floor,
+        } = ends;
         let site = LogSite {
             disk,
             log_dir: log.path.clone(),
@@ -37,6 +55,7 @@ impl Epoch {
                 epoch: node.state.epoch.max(log.last_epoch()) + 1,
                 last,
             },
+            log_end,
             file_bytes: options.log_file_bytes,
         };
         let written = log.last_written().map_or(1, |number| number + 1);
@@ -46,11 +65,14 @@ impl Epoch {
             ..Files::default()
         };
         files.spans = spans(log, number, last.next());
+        files.reserve = reserve_files(&site)?;
+        files.reserve_wanted = !files.reserve.is_empty();
         let active = first_file(&site, log, number)?;
         if active.is_some() {
             files.spans.push_back(Span {
                 number,
                 first: last.next(),
+                bytes: active.as_ref().map_or(0, |active| active.filled),
             });
             files.ready = ready_files(&site, log, number + 1)?;
         }
@@ -59,6 +81,8 @@ impl Epoch {
             epoch: site.horizon.epoch,
             first_file,
             last,
+            floor,
+            log_end,
             clean: false,
         })?;
         Ok(Epoch {
@@ -79,6 +103,7 @@ fn spans(log: &LogDir, number: u64, next: Lsn) -> VecDeque<Span> {
         spans.push_front(Span {
             number: file.number,
             first,
+            bytes: file.bytes,
         });
     }
     spans
@@ -92,13 +117,34 @@ fn first_file(site: &LogSite, log: &LogDir, number: u64) -> Result<Option<Active
             number,
             Arc::clone(&file.file),
             file.bytes,
+            site.file_bytes,
         )));
     }
     match create_file(site, number) {
-        Ok(file) => Ok(Some(Active::new(number, file, 0))),
+        Ok(file) => Ok(Some(Active::new(number, file, 0, site.file_bytes))),
         Err(error) if error.is_disk_full() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The files kept for a full disk that are whole; others in their place are removed.
+fn reserve_files(site: &LogSite) -> Result<Vec<ReserveFile>, StoreError> {
+    let mut reserve = Vec::new();
+    for slot in 1..=RESERVE_FILES {
+        let path = reserve_path(&site.log_dir, slot);
+        let file = match site.disk.open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StoreError::io("open", &path)(error)),
+        };
+        let bytes = file.size().map_err(StoreError::io("measure", &path))?;
+        if bytes == site.file_bytes {
+            reserve.push(ReserveFile { slot, file });
+        } else {
+            remove_if_there(&*site.disk, &path)?;
+        }
+    }
+    Ok(reserve)
 }
 
 /// The filled files that follow on each other from `first` on; others behind them are removed.

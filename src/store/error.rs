@@ -51,8 +51,8 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// A log file carries a number that its name cannot have.
-    #[error("{} is log file number {number} under another name", path.display())]
+    /// A log or segment file carries a number that its name cannot have.
+    #[error("{} is file number {number} under another name", path.display())]
     Misplaced {
         /// The file.
         path: PathBuf,
@@ -135,6 +135,14 @@ pub enum StoreError {
         /// The largest record that fits.
         limit: usize,
     },
+    /// A page is larger than a length on disk can say.
+    #[error("a page of {bytes} bytes is larger than {limit}")]
+    PageTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The largest page.
+        limit: usize,
+    },
     /// Too much waits to be written: the disk is full or slow.
     #[error("{pending} bytes wait for the log, {limit} may")]
     Backlog {
@@ -169,6 +177,9 @@ pub enum StoreError {
     /// The log stopped for good; nothing becomes durable any more.
     #[error("the log has stopped: {0}")]
     Failed(Arc<StoreError>),
+    /// A sync of the segments failed: what was written to them may never become durable.
+    #[error("the segments have failed: {0}")]
+    SegmentsFailed(Arc<StoreError>),
     /// A checkpoint that was asked for failed; the log goes on and holds everything.
     #[error("the checkpoint failed: {0}")]
     Checkpoint(Arc<StoreError>),
@@ -198,9 +209,20 @@ impl StoreError {
         matches!(self, StoreError::Io { source, .. } if is_disk_full(source))
     }
 
+    /// Whether the process has no file descriptor left.
+    pub(super) fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, StoreError::Io { source, .. } if is_out_of_descriptors(source))
+    }
+
+    /// Whether the file system cannot do what was asked at all.
+    pub(super) fn is_unsupported(&self) -> bool {
+        matches!(self, StoreError::Io { source, .. }
+            if source.kind() == io::ErrorKind::Unsupported)
+    }
+
     /// Whether it may work later as it is: the disk is full, or the process is short of what
     /// others may give back.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(self, StoreError::Io { source, .. }
             if is_disk_full(source) || is_out_of_resources(source))
     }
@@ -208,11 +230,14 @@ impl StoreError {
 
 /// Whether `error` says that the process has no memory or no file descriptor left.
 pub(super) fn is_out_of_resources(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory || is_out_of_descriptors(error)
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
     let descriptors = [Errno::MFILE, Errno::NFILE];
-    error.kind() == io::ErrorKind::OutOfMemory
-        || descriptors
-            .iter()
-            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    descriptors
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Whether `error` says that the disk or the quota is full.

@@ -33,10 +33,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The start of the checksums in a log file, so that no other file's bytes pass for its own.
-    pub(super) fn seed(&self, epoch: u64, number: u64) -> u32 {
-        let seed = crc32c::crc32c_append(crc32c::crc32c(&self.node), &epoch.to_le_bytes());
-        crc32c::crc32c_append(seed, &number.to_le_bytes())
+    /// The start of the checksums at a place, so that no other place's bytes pass for its own: epoch
+    /// and number of a log file, segment and offset of a page.
+    pub(super) fn seed(&self, first: u64, second: u64) -> u32 {
+        let seed = crc32c::crc32c_append(crc32c::crc32c(&self.node), &first.to_le_bytes());
+        crc32c::crc32c_append(seed, &second.to_le_bytes())
     }
 }
 
@@ -46,6 +47,7 @@ pub(super) enum Magic {
     Node,
     Log,
     Snapshot,
+    Segment,
 }
 
 impl Magic {
@@ -54,6 +56,7 @@ impl Magic {
             Magic::Node => b"LVRTNODE",
             Magic::Log => b"LVRTWLOG",
             Magic::Snapshot => b"LVRTSNAP",
+            Magic::Segment => b"LVRTSEGM",
         }
     }
 }

@@ -21,40 +21,51 @@ use parking_lot::Mutex;
 
 mod base;
 mod catalogue;
+mod commit;
 mod core;
 mod disk;
+mod entries;
 mod epoch;
 mod error;
+mod floor;
 mod group;
 mod layout;
 mod logdir;
 mod node;
 mod options;
+pub mod pages;
 mod pending;
 mod record;
 mod recover;
 mod replay;
 mod requests;
+mod retire;
 pub mod sim;
 mod snapshot;
+mod spares;
+mod syncs;
 mod threads;
 mod upkeep;
+mod window;
 mod writer;
 
 use self::catalogue::SledSource;
 use self::core::Core;
+use self::floor::Floor;
 use self::node::{NodeFile, NodeState};
 use self::upkeep::{Upkeep, UpkeepStatus};
 use self::writer::Writer;
 
 pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 pub use self::disk::{Disk, File, RealDisk};
+pub use self::entries::{ENTRY_KINDS, NoEntries, Owner, Replay};
 pub use self::error::StoreError;
 pub use self::layout::Identity;
 pub use self::options::{Durability, StoreOptions};
 pub use self::record::{Change, KEY_MAX_BYTES};
 pub use self::recover::{Map, Recovered, Report};
 pub use self::replay::{Damage, Place};
+pub use self::syncs::{SYNC_TIME_BOUNDS, Syncs};
 
 /// A record's place in the log: log sequence number. They count from 1 without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -92,8 +103,18 @@ pub struct Status {
     pub checkpoint: Lsn,
     /// The record up to which the definitions snapshot does.
     pub snapshot: Lsn,
+    /// No entry up to this record is needed any more.
+    pub floor: Lsn,
     /// Log files that hold records.
     pub log_files: usize,
+    /// The bytes they occupy.
+    pub log_bytes: u64,
+    /// The size of the last group written.
+    pub last_group_bytes: u64,
+    /// What syncs cost so far.
+    pub syncs: Syncs,
+    /// As [`Store::is_backlogged`].
+    pub backlogged: bool,
     /// Why nothing becomes durable at the moment, which passes: the disk is full, say.
     pub blocked: Option<Arc<StoreError>>,
     /// How long a sync has been running: seconds mean a failing device.
@@ -129,17 +150,19 @@ struct Running {
 
 impl Store {
     /// Locks the directory (a second process fails with [`StoreError::Locked`]), opens or makes
-    /// what is in it, and returns the whole map as of the last durable change. `notify` is called
-    /// from the log thread with the durable LSN after each sync, and once more if the log stops
+    /// what is in it, hands map and log to `replay`, and returns the whole map as of the last
+    /// durable change. `notify` is called from a thread of the store with the durable LSN after
+    /// each sync, when [`is_backlogged`](Self::is_backlogged) ends, and once more if the log stops
     /// for good; it must not block and not panic.
     pub fn open(
         options: StoreOptions,
         notify: Box<dyn Fn(Lsn) + Send + Sync>,
+        replay: &mut dyn Replay,
     ) -> Result<(Store, Recovered), StoreError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let cache_bytes = options.catalogue_cache_bytes;
         let source = SledSource::new(Arc::clone(&disk), &options.dir, cache_bytes);
-        Store::open_on(disk, Arc::new(source), options, notify)
+        Store::open_on(disk, Arc::new(source), options, notify, replay)
     }
 
     /// As [`Store::open`], on another disk and with another catalogue.
@@ -148,15 +171,64 @@ impl Store {
         catalogue: Arc<dyn CatalogueSource>,
         options: StoreOptions,
         notify: Box<dyn Fn(Lsn) + Send + Sync>,
+        replay: &mut dyn Replay,
     ) -> Result<(Store, Recovered), StoreError> {
-        let (parts, recovered) = Parts::open(disk, catalogue, options, notify)?;
+        let (parts, recovered) = Parts::open(disk, catalogue, options, notify, replay)?;
         Ok((parts.start()?, recovered))
+    }
+
+    /// Tells the store whom to ask which entries are still needed. Until then no log is recycled
+    /// beyond the floor the start found. The owner is let go by [`close`](Self::close).
+    pub fn attach(&self, owner: Arc<dyn Owner>) {
+        *self.inner.core.owner.lock() = Some(owner);
+        self.inner.core.requests.look();
     }
 
     /// Appends the changes as one record, which after a crash is there whole or not at all.
     /// Never waits for the disk. Without changes there is nothing to wait for: `Lsn(0)`.
     pub fn append(&self, changes: &[Change]) -> Result<Lsn, StoreError> {
         self.inner.core.append(changes)
+    }
+
+    /// Appends an entry: `parts`, one after the other, as one record, which after a crash is
+    /// there whole or not at all. Never waits and never fails, so that it can be called under any
+    /// lock: after a failure or a close the record returned never becomes durable. Who brings
+    /// entries stops while the store [is backlogged](Self::is_backlogged).
+    ///
+    /// # Panics
+    ///
+    /// If the kind is not in [`ENTRY_KINDS`].
+    pub fn append_entry(&self, kind: u8, parts: &[&[u8]]) -> Lsn {
+        self.inner.core.append_entry(kind, parts, false)
+    }
+
+    /// As [`append_entry`](Self::append_entry), for an entry that lets others be forgotten: it is
+    /// written, with all that was appended before it, also while the log is at its limit or, as
+    /// long as the reserve lasts, the disk is full.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is not in [`ENTRY_KINDS`].
+    pub fn append_freeing_entry(&self, kind: u8, parts: &[&[u8]]) -> Lsn {
+        self.inner.core.append_entry(kind, parts, true)
+    }
+
+    /// Appends changes with the promise of [`append_freeing_entry`](Self::append_freeing_entry):
+    /// never refused however much waits. A record larger than [`append`](Self::append) takes is a
+    /// defect of the caller, and stops the log.
+    pub fn append_changes_unbounded(&self, changes: &[Change]) -> Lsn {
+        self.inner.core.append_changes_unbounded(changes)
+    }
+
+    /// Whether entries should not be brought for now: more waits to be written than may, the log
+    /// is at its limit, or the disk is full. When that ends, `notify` is called.
+    pub fn is_backlogged(&self) -> bool {
+        self.inner.core.is_backlogged()
+    }
+
+    /// The last record appended.
+    pub fn appended(&self) -> Lsn {
+        self.inner.core.appended().0
     }
 
     /// The last durable record.
@@ -190,13 +262,22 @@ impl Store {
         let core = &self.inner.core;
         let (appended, pending_bytes) = core.appended();
         let upkeep = self.inner.upkeep.lock().clone();
+        let (log_files, log_bytes) = {
+            let files = core.files.lock();
+            (files.spans.len(), files.bytes_in_use())
+        };
         Status {
             appended,
             durable: core.durable(),
             pending_bytes,
             checkpoint: upkeep.checkpoint,
             snapshot: upkeep.snapshot,
-            log_files: core.files.lock().spans.len(),
+            floor: upkeep.floor,
+            log_files,
+            log_bytes,
+            last_group_bytes: core.last_group.load(std::sync::atomic::Ordering::Relaxed),
+            syncs: core.syncs.read(),
+            backlogged: core.is_backlogged(),
             blocked: core.blocked(),
             sync_age: core.sync_age(),
             checkpoint_error: upkeep.checkpoint_error,
@@ -205,13 +286,17 @@ impl Store {
         }
     }
 
-    /// Writes what was appended, makes a checkpoint, and gives the directory back. The next start
-    /// reads no log. Clones of the store get [`StoreError::Closed`] from now on.
+    /// Writes what was appended, makes a checkpoint, and gives the directory back. If the owner
+    /// needs no entry any more, the next start reads no log. Clones of the store get
+    /// [`StoreError::Closed`] from now on.
     pub fn close(self) -> Result<(), StoreError> {
         let Some(running) = self.inner.running.lock().take() else {
             return Err(StoreError::Closed);
         };
-        running.close(&self.inner.core)
+        let closed = running.close(&self.inner.core);
+        // It may hold a store itself.
+        *self.inner.core.owner.lock() = None;
+        closed
     }
 }
 
@@ -250,9 +335,9 @@ impl Running {
 }
 
 /// Ends the run of a store whose log is drained: everything goes into the catalogue, and the node
-/// file says so.
+/// file says so, if nothing else is needed.
 fn end(core: &Core, mut upkeep: Upkeep, node: &mut NodeFile) -> Result<(), StoreError> {
-    let last = upkeep.finish()?;
+    let (last, floor) = upkeep.finish()?;
     drop(upkeep);
     let (appended, _bytes) = core.appended();
     if last < appended {
@@ -263,7 +348,12 @@ fn end(core: &Core, mut upkeep: Upkeep, node: &mut NodeFile) -> Result<(), Store
     }
     node.write(NodeState {
         last,
-        clean: true,
+        floor,
+        log_end: match core.options.durability {
+            Durability::Fsync => last,
+            Durability::Os => node.state.log_end,
+        },
+        clean: floor >= last,
         ..node.state
     })
 }
@@ -283,17 +373,25 @@ impl Parts {
         source: Arc<dyn CatalogueSource>,
         options: StoreOptions,
         notify: core::Notify,
+        replay: &mut dyn Replay,
     ) -> Result<(Parts, Recovered), StoreError> {
-        let opened = recover::open(disk, &*source, &options)?;
+        let opened = recover::open(disk, &*source, &options, replay)?;
+        let floor = opened.recovered.report.floor;
         let epoch::Epoch {
             site,
             files,
             active,
         } = opened.epoch;
-        let core = Arc::new(Core::new(options, files, opened.dirty, notify));
+        let core = Arc::new(Core::new(
+            options,
+            files,
+            (opened.dirty, site.log_end),
+            notify,
+        ));
         let writer = Writer::new(Arc::clone(&site), Arc::clone(&core.files), active);
         let status = UpkeepStatus {
             checkpoint: opened.checkpoint,
+            floor,
             ..UpkeepStatus::default()
         };
         let upkeep = Upkeep {
@@ -302,8 +400,13 @@ impl Parts {
             source,
             catalogue: opened.catalogue,
             checkpoint: opened.checkpoint,
+            checkpoint_floor: opened.checkpoint_floor,
             found: opened.snapshot,
             snapshot: Lsn(0),
+            snapshot_floor: Lsn(0),
+            floor: Floor::new(floor),
+            released: Lsn(0),
+            reserve_tried_at: None,
             snapshot_wanted: opened.snapshot_wanted,
             checkpointed_at: Instant::now(),
             checkpoint_written: 0,

@@ -26,10 +26,13 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// The size of a log file.
     pub log_file_bytes: u64,
-    /// The log may grow to this if checkpoints fail; then only deletions are taken.
+    /// The log may grow to this if it cannot be shortened; then only what frees space is taken.
     pub log_max_bytes: u64,
-    /// So much may wait to be written; then appending fails until some of it is.
+    /// So much may wait to be written; then appending changes fails until some of it is, and
+    /// entries should not be brought.
     pub pending_max_bytes: usize,
+    /// The largest entry, with the header of its record. A larger one is a defect of the owner.
+    pub entry_max_bytes: usize,
     /// A checkpoint is made after so much log …
     pub checkpoint_log_bytes: u64,
     /// … or so long after the last one, if there is anything to write.
@@ -40,6 +43,8 @@ pub struct StoreOptions {
     pub catalogue_cache_bytes: u64,
 }
 
+/// A group's length has 32 bits, and a group is held in memory whole.
+const ENTRY_MAX_BYTES: usize = 513 << 20;
 /// Two blocks of header and one group is the least a log file can be.
 const LOG_FILE_MIN_BYTES: u64 = 64 << 10;
 /// The current file, the one after it and what a snapshot holds back.
@@ -54,6 +59,7 @@ impl StoreOptions {
             log_file_bytes: 64 << 20,
             log_max_bytes: 1 << 30,
             pending_max_bytes: 64 << 20,
+            entry_max_bytes: ENTRY_MAX_BYTES,
             checkpoint_log_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(60),
             snapshot_log_bytes: 256 << 20,
@@ -76,6 +82,12 @@ impl StoreOptions {
         }
         if self.pending_max_bytes < self.group_max_bytes() {
             return wrong("pending_max_bytes", "must hold one log file or 8 MiB");
+        }
+        if !(self.record_max_bytes()..=ENTRY_MAX_BYTES).contains(&self.entry_max_bytes) {
+            return wrong(
+                "entry_max_bytes",
+                "must hold what fits a group and be at most 513 MiB",
+            );
         }
         if self.checkpoint_interval.is_zero() {
             return wrong("checkpoint_interval", "must not be zero");
@@ -143,6 +155,14 @@ mod tests {
             |options| options.pending_max_bytes = (8 << 20) - 1,
             "pending_max_bytes",
         );
+        refused(
+            |options| options.entry_max_bytes = (8 << 20) - 65,
+            "entry_max_bytes",
+        );
+        refused(
+            |options| options.entry_max_bytes = (513 << 20) + 1,
+            "entry_max_bytes",
+        );
     }
 
     #[test]
@@ -151,6 +171,7 @@ mod tests {
             log_file_bytes: 64 << 10,
             log_max_bytes: 256 << 10,
             pending_max_bytes: 60 << 10,
+            entry_max_bytes: (60 << 10) - 64,
             ..StoreOptions::new("dir")
         };
         assert!(options.check().is_ok());

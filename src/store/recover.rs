@@ -13,12 +13,13 @@ use super::base::State;
 use super::catalogue::{Catalogue, CatalogueSource};
 use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
-use super::epoch::Epoch;
+use super::entries::Replay;
+use super::epoch::{Ends, Epoch};
 use super::logdir::{Horizon, LogDir, LogFile, log_path};
-use super::node::{NodeFile, node_path};
-use super::options::StoreOptions;
+use super::node::{NodeFile, NodeState, node_path};
+use super::options::{Durability, StoreOptions};
 use super::record::Change;
-use super::replay::{Damage, Place, Range, Replayed, replay};
+use super::replay::{Damage, Place, Range, Replayed, Sink, replay};
 use super::snapshot::{Snapshot, snapshot_path};
 use super::{Lsn, StoreError};
 
@@ -28,7 +29,7 @@ pub type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 /// What opening found, for the log and the operator.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Records read from the log and applied.
+    /// Records read from the log and applied or handed over.
     pub replayed_records: u64,
     /// Bytes of log read to find them.
     pub log_bytes_read: u64,
@@ -44,6 +45,8 @@ pub struct Report {
     pub rebuilt: bool,
     /// The last record known.
     pub last: Lsn,
+    /// Entries up to this record were not handed over: none of them is needed.
+    pub floor: Lsn,
 }
 
 /// What a store holds when it opens.
@@ -51,7 +54,7 @@ pub struct Report {
 pub struct Recovered {
     /// The whole map as of the last durable change.
     pub entries: Map,
-    /// The last run ended by closing the store.
+    /// The last run ended by closing the store, when no entry of the log was needed any more.
     pub clean: bool,
     /// Drawn at random when the directory was made.
     pub node_id: [u8; 16],
@@ -69,6 +72,8 @@ pub(super) struct Opened {
     pub(super) catalogue: Option<Box<dyn Catalogue>>,
     /// What a usable catalogue holds at least.
     pub(super) checkpoint: Lsn,
+    /// The floor that goes with it.
+    pub(super) checkpoint_floor: Lsn,
     pub(super) snapshot: Option<Snapshot>,
     /// There is no usable snapshot and the log does not make up for it.
     pub(super) snapshot_wanted: bool,
@@ -84,6 +89,7 @@ pub(super) fn open(
     disk: Arc<dyn Disk>,
     source: &dyn CatalogueSource,
     options: &StoreOptions,
+    owner: &mut dyn Replay,
 ) -> Result<Opened, StoreError> {
     options.check()?;
     let lock = lock_dir(&*disk, &options.dir)?;
@@ -94,14 +100,19 @@ pub(super) fn open(
         dirty,
         catalogue,
         checkpoint,
-    } = scene.recover()?;
+        checkpoint_floor,
+    } = scene.recover(owner)?;
     let last = dirty.upto;
     let epoch = Epoch::begin(
         Arc::clone(&scene.disk),
         &mut scene.node,
         &scene.log,
         options,
-        last,
+        Ends {
+            last,
+            log_end: scene.log_end,
+            floor: scene.report.floor,
+        },
     )?;
     scene.report.last = last;
     scene.log_findings();
@@ -122,6 +133,7 @@ pub(super) fn open(
         dirty,
         catalogue,
         checkpoint,
+        checkpoint_floor,
         snapshot: scene.snapshot.ok().flatten(),
         snapshot_wanted,
     })
@@ -177,6 +189,7 @@ struct Recovery {
     dirty: Dirty,
     catalogue: Option<Box<dyn Catalogue>>,
     checkpoint: Lsn,
+    checkpoint_floor: Lsn,
 }
 
 /// Everything opening looks at.
@@ -190,6 +203,8 @@ pub(super) struct Scene<'a> {
     pub(super) snapshot: Result<Option<Snapshot>, StoreError>,
     /// The last run closed the store and nothing was written since.
     pub(super) clean: bool,
+    /// The last record on the device in the log.
+    log_end: Lsn,
     pub(super) report: Report,
 }
 
@@ -225,7 +240,7 @@ impl<'a> Scene<'a> {
             other => Ok(other?),
         };
         let clean = node.state.clean && log.last_epoch() <= node.state.epoch;
-        let report = Report::default();
+        let (report, log_end) = (Report::default(), node.state.log_end);
         Ok(Scene {
             disk,
             source,
@@ -234,49 +249,59 @@ impl<'a> Scene<'a> {
             log,
             snapshot,
             clean,
+            log_end,
             report,
         })
     }
 
-    fn recover(&mut self) -> Result<Recovery, StoreError> {
+    fn recover(&mut self, owner: &mut dyn Replay) -> Result<Recovery, StoreError> {
         let mut base = self.base()?;
         let touched = base.touched;
-        let (mut entries, mut dirty) = self.replay(base.state)?;
+        let (mut entries, mut dirty) = self.replay(base.state, owner)?;
         if dirty.upto < touched {
             drop(base.catalogue);
             let reason = format!("a checkpoint was cut short and the log ends before {touched}");
             base = self.base_without(reason)?;
-            (entries, dirty) = self.replay(base.state)?;
+            (entries, dirty) = self.replay(base.state, owner)?;
         }
         let snapshot = self.snapshot.as_ref().ok().and_then(Option::as_ref);
         let known = [
             self.node.state.last,
             snapshot.map_or(Lsn(0), |snapshot| snapshot.mark),
+            // Without syncs the log may have lost what the floor was recorded with.
+            self.report.floor,
         ];
         dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
-        let (catalogue, checkpoint) = (base.catalogue, base.checkpoint);
         Ok(Recovery {
             entries,
             dirty,
-            catalogue,
-            checkpoint,
+            catalogue: base.catalogue,
+            checkpoint: base.checkpoint,
+            checkpoint_floor: base.checkpoint_floor,
         })
     }
 
-    /// Applies the log to the base; returns the whole map and what the catalogue lacks of it.
-    fn replay(&mut self, base: State) -> Result<(Map, Dirty), StoreError> {
+    /// Hands base and log over; returns the whole map and what the catalogue lacks of it.
+    fn replay(&mut self, base: State, owner: &mut dyn Replay) -> Result<(Map, Dirty), StoreError> {
         let State {
             mut entries,
             mark,
+            floor,
             whole,
         } = base;
+        let floor = floor.max(self.node.state.floor);
+        self.report.floor = floor;
+        owner.base(&entries);
         let mut dirty = Dirty::default();
         if !self.clean || mark < self.node.state.last {
-            let found = self.read_log(mark, &mut |change| {
-                apply(&mut entries, &change);
-                dirty.apply(change);
-            })?;
+            let mut sink = Recovering {
+                entries: &mut entries,
+                dirty: &mut dirty,
+                owner,
+            };
+            let found = self.read_log(mark, floor, &mut sink)?;
             dirty.upto = found.last;
+            self.log_end = found.reached;
             self.take_findings(found);
         }
         if whole {
@@ -289,27 +314,29 @@ impl<'a> Scene<'a> {
         Ok((entries, dirty))
     }
 
-    fn read_log(&self, mark: Lsn, apply: &mut dyn FnMut(Change)) -> Result<Replayed, StoreError> {
-        let files = self.log.files_from(mark.next())?;
+    fn read_log(&self, mark: Lsn, floor: Lsn, sink: &mut dyn Sink) -> Result<Replayed, StoreError> {
         let range = Range {
             after: mark,
+            floor,
             until: Lsn(u64::MAX),
             horizon: self.log.horizon,
         };
-        let mut found = replay(files, &self.node.identity, range, apply)?;
+        let (from, promised) = (range.from(), self.promised(mark));
+        let files = self.log.files_from(from, mark)?;
+        let mut found = replay(files, &self.node.identity, range, sink)?;
         // What was read may still be in the system's cache only; from now on it counts.
         for file in files {
             file.file
                 .sync_data()
                 .map_err(StoreError::io("sync", &file.path))?;
         }
-        let (reached, known) = (found.last.max(mark), self.node.state.last);
-        if let Some(file) = files.last().filter(|_| reached < known) {
+        let reached = found.reached;
+        if let Some(file) = files.last().filter(|_| reached < promised) {
             let place = Place {
                 path: file.path.clone(),
                 offset: 0,
             };
-            let (first, records) = (reached.next(), known.0 - reached.0);
+            let (first, records) = (reached.next(), promised.0 - reached.0);
             found.damage.push(Damage {
                 place,
                 first,
@@ -318,6 +345,14 @@ impl<'a> Scene<'a> {
             found.damaged_places += 1;
         }
         Ok(found)
+    }
+
+    /// The last record that the log must have, as far as this start knows.
+    fn promised(&self, mark: Lsn) -> Lsn {
+        let NodeState { last, log_end, .. } = self.node.state;
+        // A checkpoint made since then is of records that were synced.
+        let is_synced = self.options.durability == Durability::Fsync && mark > last;
+        if is_synced { mark } else { log_end }
     }
 
     fn take_findings(&mut self, found: Replayed) {
@@ -357,6 +392,25 @@ impl<'a> Scene<'a> {
             epoch = self.node.state.epoch,
             "store opened"
         );
+    }
+}
+
+/// Keeps what the log says of the map, and passes everything on to the owner.
+struct Recovering<'a> {
+    entries: &'a mut Map,
+    dirty: &'a mut Dirty,
+    owner: &'a mut dyn Replay,
+}
+
+impl Sink for Recovering<'_> {
+    fn change(&mut self, lsn: Lsn, change: Change) {
+        self.owner.change(lsn, &change);
+        apply(self.entries, &change);
+        self.dirty.apply(change);
+    }
+
+    fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]) {
+        self.owner.entry(lsn, kind, payload);
     }
 }
 

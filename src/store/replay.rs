@@ -4,19 +4,21 @@
 //! A group counts if it is whole and its first LSN is the next one. Where no such group stands,
 //! the reader looks for what comes after, in this order:
 //!
-//! 1. a later file that begins with the LSN it waits for: the file simply ends here;
+//! 1. a later file that begins with the LSN it waits for, or that says that no file had those in
+//!    between: the file simply ends here;
 //! 2. a later group or file written when the missing LSN was already known to be on the device:
 //!    the bytes were there once, so this is damage; it is reported and what follows is read;
 //! 3. otherwise nothing that was promised is missing: the write was cut short, the log ends.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Instant;
 
-use super::disk::File;
-use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader, whole_blocks};
+use super::entries::ENTRY_KINDS;
+use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
 use super::layout::Identity;
 use super::logdir::{FIRST_GROUP_AT, Horizon, LogFile};
 use super::record::{Change, FLAG_SKIPPABLE, KIND_CHANGES, Record, Records, Step, decode_changes};
+use super::window::{Progress, Window};
 use super::{Lsn, StoreError};
 
 /// A place in a file of the store.
@@ -42,8 +44,10 @@ pub struct Damage {
 /// What a replay found.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
-    /// The last record the log holds.
+    /// The last record of the log, by the headers too of what holds nothing that can be read.
     pub(super) last: Lsn,
+    /// The last record that was read, or that was not needed.
+    pub(super) reached: Lsn,
     pub(super) records: u64,
     pub(super) bytes_read: u64,
     /// Where a write that was never promised was cut short.
@@ -56,35 +60,63 @@ pub(super) struct Replayed {
 /// So many damaged places are named; the rest is counted.
 const DAMAGE_MAX: usize = 64;
 
+/// Takes what a replay reads, in the order of LSNs.
+pub(super) trait Sink {
+    /// A change of the map.
+    fn change(&mut self, lsn: Lsn, change: Change);
+    /// An entry, as it lies in the buffer of the reader.
+    fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]);
+}
+
 /// What to read, and how far.
 pub(super) struct Range {
-    /// Records up to this one are known already.
+    /// Changes up to this record are known already.
     pub(super) after: Lsn,
+    /// Entries up to this record are of no interest.
+    pub(super) floor: Lsn,
     /// Nothing behind this record is read.
     pub(super) until: Lsn,
     /// Behind this nothing of earlier runs counts.
     pub(super) horizon: Horizon,
 }
 
-/// Reads `files` and hands every change in `range` to `apply`, in order.
+impl Range {
+    /// The first record of interest.
+    pub(super) fn from(&self) -> Lsn {
+        self.after.min(self.floor).next()
+    }
+
+    fn wants(&self, lsn: Lsn, kind: u8) -> bool {
+        let known = if ENTRY_KINDS.contains(&kind) {
+            self.floor
+        } else {
+            self.after
+        };
+        lsn > known && lsn <= self.until
+    }
+}
+
+/// Reads `files` and hands every change and entry in `range` to `sink`, in order.
 pub(super) fn replay(
     files: &[LogFile],
     identity: &Identity,
     range: Range,
-    apply: &mut dyn FnMut(Change),
+    sink: &mut dyn Sink,
 ) -> Result<Replayed, StoreError> {
     let mut reader = Reader {
         files,
         identity,
-        expected: range.after.next(),
+        expected: range.from(),
         range,
-        apply,
-        window: None,
+        sink,
+        window: Window::new(),
+        progress: Progress::new(files, Instant::now()),
         found: Replayed::default(),
     };
+    reader.found.reached = reader.range.from().before();
     reader.run()?;
     reader.found.last = reader.expected.before();
-    reader.leave_window();
+    reader.found.bytes_read = reader.window.bytes_read;
     Ok(reader.found)
 }
 
@@ -94,8 +126,9 @@ struct Reader<'a> {
     range: Range,
     /// The next record's LSN.
     expected: Lsn,
-    apply: &'a mut dyn FnMut(Change),
-    window: Option<Window>,
+    sink: &'a mut dyn Sink,
+    window: Window,
+    progress: Progress,
     found: Replayed,
 }
 
@@ -118,39 +151,51 @@ enum GoOn {
     Nowhere,
 }
 
-/// A group as it was read.
-struct Group {
+/// What the checksums say about a group.
+struct Checked {
     header: GroupHeader,
-    changes: Vec<Change>,
-    /// Records with changes, or that were skipped on purpose.
-    records: u64,
+    /// So many records stand where they can be told from each other.
+    known: u64,
     /// Where damaged records lie, with the first LSN and the number of records each may have cost.
     damaged: Vec<(u64, Lsn, u64)>,
-    /// A whole record that this version must not pass over.
-    refused: Option<StoreError>,
 }
 
-impl Group {
-    fn new(header: GroupHeader) -> Group {
-        Group {
+impl Checked {
+    /// Checks the records of a group, which lie at `records_at` in their file.
+    fn new(header: GroupHeader, bytes: &[u8], seed: u32, records_at: u64) -> Checked {
+        let mut damaged = Vec::new();
+        let (mut count, mut first_damaged) = (0, None);
+        for (step, lsn) in Records::new(bytes, seed).zip(header.first.0..) {
+            if let Step::Damaged(at) = step {
+                first_damaged.get_or_insert(count);
+                damaged.push((records_at + at as u64, Lsn(lsn), 1));
+            }
+            count += 1;
+        }
+        let records = u64::from(header.records);
+        if count == records {
+            let known = records;
+            return Checked {
+                header,
+                known,
+                damaged,
+            };
+        }
+        // A length is damaged: behind it nobody knows which record is which.
+        let known = first_damaged.unwrap_or(count).min(records);
+        damaged.clear();
+        damaged.push((header.offset, Lsn(header.first.0 + known), records - known));
+        Checked {
             header,
-            changes: Vec::new(),
-            records: 0,
-            damaged: Vec::new(),
-            refused: None,
+            known,
+            damaged,
         }
     }
 
-    fn take(&mut self, record: Result<Vec<Change>, StoreError>) {
-        match record {
-            Ok(changes) => {
-                self.records += 1;
-                self.changes.extend(changes);
-            }
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
-        }
+    fn is_damaged(&self, lsn: Lsn) -> bool {
+        self.damaged
+            .binary_search_by_key(&lsn, |(_, first, _)| *first)
+            .is_ok()
     }
 }
 
@@ -172,6 +217,7 @@ impl Reader<'_> {
         let Some(header) = file.header else {
             return Ok(GoOn::Nowhere);
         };
+        self.expected = self.expected.max(header.first);
         if file.damaged {
             self.report(file, 0, self.expected, 0);
         }
@@ -190,7 +236,7 @@ impl Reader<'_> {
         let Some(header) = header.filter(|header| header.first == self.expected) else {
             return self.pass_over(index, at);
         };
-        let group = self.read_group(&self.files[index], header)?;
+        let group = self.check_group(&self.files[index], header)?;
         if group.damaged.is_empty() {
             return self.accept(index, group);
         }
@@ -234,7 +280,12 @@ impl Reader<'_> {
             let files = files.iter().enumerate().skip(index + 1);
             files.filter_map(|(index, file)| Some((index, file.header?)))
         };
-        if let Some((next, _)) = later().find(|(_, header)| header.first == expected) {
+        let known = self.range.after;
+        let continues = |header: &LogHeader| {
+            header.first == expected
+                || (header.follows == expected.before() && header.first <= known.next())
+        };
+        if let Some((next, _)) = later().find(|(_, header)| continues(header)) {
             return Ok(Behind::Successor(next));
         }
         if let Some((next, header)) = later().find(|(_, header)| header.first < expected) {
@@ -248,7 +299,9 @@ impl Reader<'_> {
         if let Some(group) = self.later_group(&files[index], scan_from)? {
             return Ok(Behind::Group(group));
         }
-        let proof = later().find(|(_, header)| self.goes_on_with(header.first, header.synced));
+        let proof = later().find(|(_, header)| {
+            header.follows == expected.before() || self.goes_on_with(header.first, header.synced)
+        });
         Ok(proof.map_or(Behind::Nothing, |(next, _)| Behind::File(next)))
     }
 
@@ -256,7 +309,7 @@ impl Reader<'_> {
     /// there: nothing is missing that is not known already, or the first record that is missing
     /// was on the device when this was written, so it is damaged and not merely unfinished.
     fn goes_on_with(&self, first: Lsn, synced: Lsn) -> bool {
-        let needed = self.expected.max(self.range.after.next());
+        let needed = self.expected.max(self.range.from());
         first <= needed || synced >= needed
     }
 
@@ -291,7 +344,7 @@ impl Reader<'_> {
         at: u64,
     ) -> Result<Option<GroupHeader>, StoreError> {
         let (identity, horizon) = (self.identity, self.range.horizon);
-        let group = GroupHeader::decode(identity, self.slice(file, at, GROUP_HEADER_BYTES)?);
+        let group = GroupHeader::decode(identity, self.window.slice(file, at, GROUP_HEADER_BYTES)?);
         Ok(group.filter(|group| {
             group.epoch == header.epoch
                 && group.number == file.number
@@ -301,53 +354,44 @@ impl Reader<'_> {
         }))
     }
 
-    fn read_group(&mut self, file: &LogFile, header: GroupHeader) -> Result<Group, StoreError> {
-        let wanted = self.range.after.next()..=self.range.until;
+    fn check_group(&mut self, file: &LogFile, header: GroupHeader) -> Result<Checked, StoreError> {
         let seed = self.identity.seed(header.epoch, header.number);
-        let records_at = header.offset + GROUP_HEADER_BYTES as u64;
-        let bytes = self.slice(file, records_at, header.records_bytes as usize)?;
-        let mut steps: Vec<_> = Records::new(bytes, seed).collect();
-        let is_damaged = |step: &Step<'_>| matches!(step, Step::Damaged(_));
-        let mut group = Group::new(header);
-        if steps.len() != header.records as usize {
-            // A length is damaged: behind it nobody knows which record is which.
-            let known = steps.iter().position(is_damaged).unwrap_or(steps.len());
-            steps.truncate(known.min(header.records as usize));
-            let (first, lost) = (steps.len() as u64, header.next().0 - header.first.0);
-            group
-                .damaged
-                .push((header.offset, Lsn(header.first.0 + first), lost - first));
-        }
-        for (step, lsn) in steps.into_iter().zip(header.first.0..) {
-            match step {
-                Step::Whole(record) if wanted.contains(&Lsn(lsn)) => {
-                    group.take(decode(file, records_at, &record));
-                }
-                Step::Whole(_) => {}
-                Step::Damaged(at) => group.damaged.push((records_at + at as u64, Lsn(lsn), 1)),
-            }
-        }
-        Ok(group)
+        let records_at = header.records_at();
+        let bytes = self
+            .window
+            .slice(file, records_at, header.records_bytes as usize)?;
+        Ok(Checked::new(header, bytes, seed, records_at))
     }
 
-    /// Hands over what a group holds, and reports what it held and lost.
-    fn accept(&mut self, index: usize, group: Group) -> Result<GoOn, StoreError> {
-        if let Some(error) = group.refused {
-            return Err(error);
+    /// Hands over what a group holds, and reports what it lost.
+    fn accept(&mut self, index: usize, group: Checked) -> Result<GoOn, StoreError> {
+        let (file, header) = (&self.files[index], &group.header);
+        for (at, first, records) in &group.damaged {
+            self.report(file, *at, *first, *records);
         }
-        for (at, first, records) in group.damaged {
-            self.report(&self.files[index], at, first, records);
+        let at = header.records_at();
+        let bytes = self.window.slice(file, at, header.records_bytes as usize)?;
+        let records = Records::checked(bytes).take(group.known as usize);
+        for (record, lsn) in records.zip(header.first.0..) {
+            let lsn = Lsn(lsn);
+            if self.range.wants(lsn, record.kind) && !group.is_damaged(lsn) {
+                hand_over(&mut *self.sink, lsn, &record, || Place {
+                    path: file.path.clone(),
+                    offset: at + record.at as u64,
+                })?;
+                self.found.records += 1;
+            }
         }
-        self.found.records += group.records;
-        group.changes.into_iter().for_each(&mut self.apply);
-        self.expected = group.header.next();
-        Ok(GoOn::At(group.header.end()))
+        self.expected = header.next();
+        self.found.reached = self.found.reached.max(self.expected.before());
+        self.progress.tell(self.window.bytes_read, Instant::now());
+        Ok(GoOn::At(header.end()))
     }
 
     /// Reports damage that cost `records` records from `first` on, unless all are known already.
     fn report(&mut self, file: &LogFile, offset: u64, first: Lsn, records: u64) {
         let end = first.0.saturating_add(records);
-        let first = first.max(self.range.after.next());
+        let first = first.max(self.range.from());
         if records > 0 && end <= first.0 {
             return;
         }
@@ -370,7 +414,7 @@ impl Reader<'_> {
     fn end_torn(&mut self, index: usize, at: u64) -> Result<GoOn, StoreError> {
         let file = &self.files[index];
         if let Some(header) = file.header {
-            let bytes = self.slice(file, at, GROUP_HEADER_BYTES)?;
+            let bytes = self.window.slice(file, at, GROUP_HEADER_BYTES)?;
             if GroupHeader::begins(bytes, header.epoch, file.number) {
                 self.found.torn_tail = Some(Place {
                     path: file.path.clone(),
@@ -380,78 +424,38 @@ impl Reader<'_> {
         }
         Ok(GoOn::Nowhere)
     }
-
-    /// `length` bytes of the file at `at`; fewer where the file ends.
-    fn slice(&mut self, file: &LogFile, at: u64, length: usize) -> Result<&[u8], StoreError> {
-        if self
-            .window
-            .as_ref()
-            .is_none_or(|window| window.number != file.number)
-        {
-            self.leave_window();
-        }
-        let window = self.window.get_or_insert_with(|| Window::new(file));
-        window
-            .slice(at, length)
-            .map_err(StoreError::io("read", &file.path))
-    }
-
-    fn leave_window(&mut self) {
-        self.found.bytes_read += self.window.take().map_or(0, |window| window.bytes_read);
-    }
 }
 
-fn decode(file: &LogFile, base: u64, record: &Record<'_>) -> Result<Vec<Change>, StoreError> {
-    let (path, offset) = (|| file.path.clone(), base + record.at as u64);
-    match record.kind {
-        KIND_CHANGES => decode_changes(record.payload).ok_or_else(|| StoreError::Corrupt {
-            path: path(),
+/// Hands a whole record to `sink`; `place` is where it lies.
+fn hand_over(
+    sink: &mut dyn Sink,
+    lsn: Lsn,
+    record: &Record<'_>,
+    place: impl Fn() -> Place,
+) -> Result<(), StoreError> {
+    if ENTRY_KINDS.contains(&record.kind) {
+        sink.entry(lsn, record.kind, record.payload);
+        return Ok(());
+    }
+    let Place { path, offset } = match record.kind {
+        KIND_CHANGES => match decode_changes(record.payload) {
+            Some(changes) => {
+                changes
+                    .into_iter()
+                    .for_each(|change| sink.change(lsn, change));
+                return Ok(());
+            }
+            None => place(),
+        },
+        _ if record.flags & FLAG_SKIPPABLE != 0 => return Ok(()),
+        _ => place(),
+    };
+    Err(match record.kind {
+        KIND_CHANGES => StoreError::Corrupt {
+            path,
             offset,
             what: "a record of changes is not well formed",
-        }),
-        _ if record.flags & FLAG_SKIPPABLE != 0 => Ok(Vec::new()),
-        kind => Err(StoreError::UnknownRecord {
-            path: path(),
-            offset,
-            kind,
-        }),
-    }
-}
-
-/// A stretch of one file in memory, so that small groups do not cost a read each.
-struct Window {
-    number: u64,
-    file: Arc<dyn File>,
-    at: u64,
-    bytes: Vec<u8>,
-    bytes_read: u64,
-}
-
-const WINDOW_BYTES: usize = 256 << 10;
-
-impl Window {
-    fn new(file: &LogFile) -> Window {
-        let (number, file) = (file.number, Arc::clone(&file.file));
-        Window {
-            number,
-            file,
-            at: 0,
-            bytes: Vec::new(),
-            bytes_read: 0,
-        }
-    }
-
-    fn slice(&mut self, at: u64, length: usize) -> std::io::Result<&[u8]> {
-        let end = at + length as u64;
-        if at < self.at || end > self.at + self.bytes.len() as u64 {
-            self.bytes.resize(whole_blocks(length).max(WINDOW_BYTES), 0);
-            let read = self.file.pread(&mut self.bytes, at)?;
-            self.bytes.truncate(read);
-            self.bytes_read += read as u64;
-            self.at = at;
-        }
-        let start = (at - self.at) as usize;
-        let end = (start + length).min(self.bytes.len());
-        Ok(&self.bytes[start.min(end)..end])
-    }
+        },
+        kind => StoreError::UnknownRecord { path, offset, kind },
+    })
 }

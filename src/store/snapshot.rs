@@ -3,10 +3,11 @@
 //!
 //! ```text
 //!   0 128  file header; its fields:
-//!   48  8    LSN         the map holds every record up to this one
-//!   56  8    entries
-//!   64  8    bytes of entries
-//!   72  4    CRC32C of the bytes of entries
+//!   48  8    LSN         the map holds every change up to this one
+//!   56  8    floor       no entry of the log up to this LSN is needed
+//!   64  8    entries
+//!   72  8    bytes of entries
+//!   80  4    CRC32C of the bytes of entries
 //! 128   …  entries: key length u32, value length u32, key, value; in no order
 //! ```
 
@@ -98,14 +99,20 @@ impl<'a> SnapshotWriter<'a> {
         temporary_name(&self.path)
     }
 
-    /// Puts the snapshot, which holds every record up to `mark`, in the place of the one before.
-    pub(super) fn finish(mut self, identity: &Identity, mark: Lsn) -> Result<(), StoreError> {
+    /// Puts the snapshot, which holds every change up to `mark`, in the place of the one before.
+    /// No entry of the log up to `floor` is needed with it.
+    pub(super) fn finish(
+        mut self,
+        identity: &Identity,
+        mark: Lsn,
+        floor: Lsn,
+    ) -> Result<(), StoreError> {
         self.write_piece();
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut fields = Vec::with_capacity(28);
-        for field in [mark.0, self.extent.entries, self.extent.bytes] {
+        let mut fields = Vec::with_capacity(36);
+        for field in [mark.0, floor.0, self.extent.entries, self.extent.bytes] {
             fields.extend_from_slice(&field.to_le_bytes());
         }
         fields.extend_from_slice(&self.extent.crc.to_le_bytes());
@@ -128,6 +135,8 @@ pub(super) struct Snapshot {
     extent: Extent,
     /// The record up to which it holds the map.
     pub(super) mark: Lsn,
+    /// No entry up to this record is needed with it.
+    pub(super) floor: Lsn,
 }
 
 impl Snapshot {
@@ -158,13 +167,14 @@ impl Snapshot {
                 Err(StoreError::WrongNode { path })
             }
             Header::Whole { fields, .. } => {
-                let (mark, extent) = decode_fields(fields)
+                let (mark, floor, extent) = decode_fields(fields)
                     .ok_or_else(|| corrupt("the header is not well formed"))?;
                 Ok(Some(Snapshot {
                     path,
                     file,
                     extent,
                     mark,
+                    floor,
                 }))
             }
         }
@@ -228,15 +238,15 @@ impl Snapshot {
     }
 }
 
-fn decode_fields(fields: &[u8]) -> Option<(Lsn, Extent)> {
+fn decode_fields(fields: &[u8]) -> Option<(Lsn, Lsn, Extent)> {
     let mut cursor = Cursor::new(fields);
-    let mark = Lsn(cursor.u64()?);
+    let (mark, floor) = (Lsn(cursor.u64()?), Lsn(cursor.u64()?));
     let extent = Extent {
         entries: cursor.u64()?,
         bytes: cursor.u64()?,
         crc: cursor.u32()?,
     };
-    Some((mark, extent))
+    Some((mark, floor, extent))
 }
 
 fn decode_entry(cursor: &mut Cursor<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -262,7 +272,7 @@ mod tests {
         let mut writer = SnapshotWriter::create(disk, dir())?;
         writer.push(b"a", value);
         writer.push(b"b", &[7; 100]);
-        writer.finish(&IDENTITY, Lsn(mark))
+        writer.finish(&IDENTITY, Lsn(mark), Lsn(mark - 1))
     }
 
     fn disk_with_snapshot() -> SimDisk {
@@ -279,8 +289,11 @@ mod tests {
 
     #[test]
     fn a_snapshot_reads_back() {
-        let (mark, entries) = read(&disk_with_snapshot()).unwrap();
+        let disk = disk_with_snapshot();
+        let (mark, entries) = read(&disk).unwrap();
         assert_eq!(mark, Lsn(5));
+        let snapshot = Snapshot::open(&disk, dir(), &IDENTITY).unwrap().unwrap();
+        assert_eq!(snapshot.floor, Lsn(4));
         assert_eq!(entries[&b"a"[..]], b"first");
         assert_eq!(entries.len(), 2);
     }

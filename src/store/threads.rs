@@ -35,8 +35,8 @@ pub(super) fn spawn_upkeep(mut upkeep: Upkeep) -> Result<JoinHandle<Option<Upkee
     spawn(UPKEEP_THREAD, move || {
         let core = Arc::clone(&upkeep.core);
         guard(&core, UPKEEP_THREAD, || {
-            let interval = core.options.checkpoint_interval;
-            while let Some(round) = core.requests.next_round(interval) {
+            while let Some(round) = core.requests.next_round(upkeep.patience()) {
+                upkeep.prepare();
                 let done = upkeep.round(matches!(round, Round::Asked(_)));
                 core.requests.finish_round(round, done.err());
             }

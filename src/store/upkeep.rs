@@ -1,41 +1,41 @@
-//! What happens beside the log: checkpoints, snapshots, filling the next log file and recycling
-//! old ones. The order is the point: entries are in the catalogue, flushed and synced, before the
-//! log that holds them may go; and no log goes that the snapshot needs.
+//! What happens beside the log: checkpoints and snapshots. The order is the point: what changed is
+//! in the catalogue, flushed and synced, before the log that holds it may go; and no log goes that
+//! the snapshot needs, or that holds entries above the floor recorded with either.
+//! The files themselves are looked after in retire.rs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tracing::{debug, error, info, warn};
 
 use super::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries};
 use super::core::Core;
-use super::disk::File;
-use super::logdir::{LogDir, file_path};
-use super::recover::spare_path;
-use super::replay::{Range, replay};
+use super::floor::Floor;
+use super::logdir::LogDir;
+use super::record::Change;
+use super::replay::{Range, Sink, replay};
 use super::snapshot::{Snapshot, SnapshotWriter};
-use super::writer::{LogSite, ReadyFile, Span};
+use super::writer::LogSite;
 use super::{Lsn, StoreError};
 
-/// So many filled files wait at most; more old files than that are removed.
-const READY_MAX: usize = 2;
-/// The file after the current one is filled when so much of the current one is used.
-const FILL_AT_PART: u64 = 4;
 /// A checkpoint that failed is tried again after this part of the log a checkpoint waits for.
 const RETRY_PART: u64 = 8;
-/// Zeros are written in pieces of this.
-const FILL_PIECE_BYTES: usize = 1 << 20;
-/// A checkpoint or snapshot is due, however little was written, when there are so many files more
-/// than the log it waits for needs: each start begins one.
-const FILES_SLACK: u64 = 2;
+/// A checkpoint or snapshot is due, however little was written, when it would let go so many files
+/// more than the log it waits for needs: each start begins one.
+const FILES_SLACK: u64 = 1;
+/// How long to wait for the records the floor relies on.
+const FLOOR_PATIENCE: Duration = Duration::from_secs(1);
+/// How often upkeep looks while the log is long, or the disk full.
+const PRESSED_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How upkeep stands, for the operator.
 #[derive(Debug, Clone, Default)]
 pub(super) struct UpkeepStatus {
     pub(super) checkpoint: Lsn,
     pub(super) snapshot: Lsn,
+    pub(super) floor: Lsn,
     pub(super) checkpoint_error: Option<Arc<StoreError>>,
     pub(super) snapshot_error: Option<Arc<StoreError>>,
 }
@@ -48,10 +48,20 @@ pub(super) struct Upkeep {
     pub(super) catalogue: Option<Box<dyn Catalogue>>,
     /// A usable catalogue holds at least this; the dirty entries are what came after.
     pub(super) checkpoint: Lsn,
+    /// The floor recorded with it.
+    pub(super) checkpoint_floor: Lsn,
     /// The snapshot found at the start, until it is verified.
     pub(super) found: Option<Snapshot>,
     /// What a snapshot that can be relied on holds.
     pub(super) snapshot: Lsn,
+    /// The floor recorded in it.
+    pub(super) snapshot_floor: Lsn,
+    /// Up to where entries are no longer needed, as far as is known.
+    pub(super) floor: Floor,
+    /// Up to where the owner was asked to let them go.
+    pub(super) released: Lsn,
+    /// When the reserve was last tried to be made whole.
+    pub(super) reserve_tried_at: Option<Instant>,
     /// There is no such snapshot although log may have been recycled.
     pub(super) snapshot_wanted: bool,
     pub(super) checkpointed_at: Instant,
@@ -61,33 +71,52 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
+    /// Asks the owner for the floor and waits for what that relies on, if it does not take long.
+    pub(super) fn prepare(&mut self) {
+        let behind = self.floor.ask(&self.core);
+        self.core.wait_briefly(behind, FLOOR_PATIENCE);
+    }
+
     /// Does what is due; a checkpoint in any case if it is `asked` for.
     pub(super) fn round(&mut self, asked: bool) -> Result<(), Arc<StoreError>> {
+        self.floor.ask(&self.core);
         self.verify_snapshot();
         let due = asked || self.is_checkpoint_due();
         let done = if due {
-            self.checkpoint().map_err(Arc::new)
+            self.checkpoint_with_reserve().map_err(Arc::new)
         } else {
             Ok(())
         };
         if done.is_ok() && self.is_snapshot_due() {
-            self.snapshot();
+            self.snapshot_with_reserve();
         }
         self.retire();
-        self.fill_next();
+        self.fill_files();
+        self.ask_for_release();
         self.report(due.then_some(&done));
         done
     }
 
+    /// How long upkeep may sleep when nobody wakes it.
+    pub(super) fn patience(&self) -> Duration {
+        let interval = self.core.options.checkpoint_interval;
+        if self.is_pressed() {
+            interval.min(PRESSED_INTERVAL)
+        } else {
+            interval
+        }
+    }
+
     /// The last checkpoint and snapshot; returns the record up to which the catalogue holds
-    /// everything, so that the next start reads no log.
-    pub(super) fn finish(&mut self) -> Result<Lsn, StoreError> {
+    /// everything, and the floor recorded with it.
+    pub(super) fn finish(&mut self) -> Result<(Lsn, Lsn), StoreError> {
+        self.floor.ask(&self.core);
         self.verify_snapshot();
         self.checkpoint()?;
-        if self.snapshot < self.checkpoint {
+        if self.is_snapshot_older() {
             self.snapshot();
         }
-        Ok(self.checkpoint)
+        Ok((self.checkpoint, self.checkpoint_floor))
     }
 
     fn verify_snapshot(&mut self) {
@@ -95,7 +124,7 @@ impl Upkeep {
             return;
         };
         match found.verify() {
-            Ok(()) => self.snapshot = found.mark,
+            Ok(()) => (self.snapshot, self.snapshot_floor) = (found.mark, found.floor),
             Err(error) => {
                 error!(%error, "the definitions snapshot is damaged: writing a new one");
                 self.snapshot_wanted = true;
@@ -103,28 +132,56 @@ impl Upkeep {
         }
     }
 
-    /// Whether there are more files than `log_bytes` of log need.
-    fn has_many_files(&self, log_bytes: u64) -> bool {
-        let files = self.core.files.lock().spans.len() as u64;
-        files > FILES_SLACK + log_bytes / self.site.file_bytes
+    /// Whether so many files wait for a checkpoint or snapshot that it is due: more than
+    /// `log_bytes` of log need, or any while the log should be shorter. Those behind `before` up
+    /// to `after` would go.
+    fn is_worth_it(&self, before: Lsn, after: Lsn, log_bytes: u64) -> bool {
+        let files = self.core.files.lock().between(before, after);
+        files > FILES_SLACK + log_bytes / self.site.file_bytes || (files > 0 && self.is_pressed())
     }
 
     fn is_checkpoint_due(&self) -> bool {
         let options = &self.core.options;
-        let upto = self.core.dirty.lock().upto;
+        let (upto, floor) = (self.core.dirty.lock().upto, self.floor.known());
         let written = self.core.written.load(Ordering::Relaxed) - self.checkpoint_written;
-        upto > self.checkpoint
+        let recorded = self.checkpoint.min(self.checkpoint_floor);
+        (upto > self.checkpoint || floor > self.checkpoint_floor)
             && (written >= options.checkpoint_log_bytes
                 || self.checkpointed_at.elapsed() >= options.checkpoint_interval
-                || self.has_many_files(options.checkpoint_log_bytes))
+                || self.is_worth_it(recorded, upto.min(floor), options.checkpoint_log_bytes))
+    }
+
+    /// Whether the snapshot is not as of the last checkpoint.
+    fn is_snapshot_older(&self) -> bool {
+        self.snapshot < self.checkpoint || self.snapshot_floor < self.checkpoint_floor
     }
 
     fn is_snapshot_due(&self) -> bool {
         let limit = self.core.options.snapshot_log_bytes;
         let written = self.core.written.load(Ordering::Relaxed) - self.snapshot_written;
+        let recorded = self.snapshot.min(self.snapshot_floor);
+        let possible = self.checkpoint.min(self.checkpoint_floor);
         self.catalogue.is_some()
-            && self.snapshot < self.checkpoint
-            && (self.snapshot_wanted || written >= limit || self.has_many_files(limit))
+            && self.is_snapshot_older()
+            && (self.snapshot_wanted
+                || written >= limit
+                || self.is_worth_it(recorded, possible, limit))
+    }
+
+    /// A checkpoint; on a full disk it may take the place of a file of the reserve.
+    fn checkpoint_with_reserve(&mut self) -> Result<(), StoreError> {
+        match self.checkpoint() {
+            Err(error) if error.is_disk_full() && self.give_up_reserve() => self.checkpoint(),
+            done => done,
+        }
+    }
+
+    /// As [`checkpoint_with_reserve`](Self::checkpoint_with_reserve).
+    fn snapshot_with_reserve(&mut self) {
+        let full = self.snapshot();
+        if full && self.give_up_reserve() {
+            self.snapshot();
+        }
     }
 
     /// Writes the dirty entries, all of them durable in the log, to the catalogue.
@@ -136,12 +193,14 @@ impl Upkeep {
             let mut dirty = self.core.dirty.lock();
             (std::mem::take(&mut dirty.entries), dirty.upto)
         };
-        if upto == self.checkpoint {
+        // All that the floor relies on is in the log up to here.
+        let floor = self.floor.known().min(upto);
+        if upto == self.checkpoint && floor <= self.checkpoint_floor {
             self.catalogue = Some(catalogue);
             return Ok(());
         }
         let steps = catalogue
-            .apply(&entries, upto)
+            .apply(&entries, upto, floor)
             .and_then(|()| catalogue.flush())
             .and_then(|()| catalogue.sync());
         if let Err(error) = steps {
@@ -152,8 +211,10 @@ impl Upkeep {
         }
         self.catalogue = Some(catalogue);
         self.checkpoint = upto;
+        self.checkpoint_floor = floor;
         self.checkpoint_written = written;
-        debug!(upto = upto.0, entries = entries.len(), "checkpoint");
+        let entries = entries.len();
+        debug!(upto = upto.0, floor = floor.0, entries, "checkpoint");
         Ok(())
     }
 
@@ -228,38 +289,35 @@ impl Upkeep {
         let log = LogDir::read(disk, &self.site.log_dir, identity, self.site.horizon)?;
         let range = Range {
             after: mark,
+            floor: Lsn(u64::MAX),
             until: upto,
             horizon: self.site.horizon,
         };
-        replay(
-            log.files_from(mark.next())?,
-            identity,
-            range,
-            &mut |change| {
-                let (key, value) = change.into_entry();
-                whole.insert(key, value);
-            },
-        )?;
+        let files = log.files_from(range.from(), mark)?;
+        replay(files, identity, range, &mut Changes(&mut whole))?;
         self.core.dirty.lock().put_back(whole);
-        self.checkpoint = Lsn(0);
+        (self.checkpoint, self.checkpoint_floor) = (Lsn(0), Lsn(0));
         Ok(())
     }
 
-    /// Writes the catalogue's entries to a new snapshot.
-    fn snapshot(&mut self) {
+    /// Writes the catalogue's entries to a new snapshot; returns whether the disk was too full.
+    fn snapshot(&mut self) -> bool {
         let written = self.core.written.load(Ordering::Relaxed);
         let result = self.write_snapshot();
         let mut status = self.status.lock();
         match result {
             Ok(()) => {
-                self.snapshot = self.checkpoint;
+                (self.snapshot, self.snapshot_floor) = (self.checkpoint, self.checkpoint_floor);
                 self.snapshot_wanted = false;
                 self.snapshot_written = written;
                 status.snapshot_error = None;
+                false
             }
             Err(error) => {
                 warn!(%error, "the definitions snapshot could not be written");
+                let full = error.is_disk_full();
                 status.snapshot_error = Some(Arc::new(error));
+                full
             }
         }
     }
@@ -275,110 +333,12 @@ impl Upkeep {
             return Err(self.catalogue_error(&error));
         }
         self.catalogue = Some(catalogue);
-        writer.finish(&self.site.identity, self.checkpoint)
-    }
-
-    /// Recycles or removes the log files that neither catalogue nor snapshot needs.
-    fn retire(&mut self) {
-        let bound = self.checkpoint.min(self.snapshot);
-        while let Some(span) = self.retirable(bound) {
-            if let Err(error) = self.retire_file(&span) {
-                warn!(%error, file = span.number, "an old log file could not be recycled");
-                return;
-            }
-        }
-    }
-
-    /// The oldest file, if all its records are at or below `bound`.
-    fn retirable(&self, bound: Lsn) -> Option<Span> {
-        let files = self.core.files.lock();
-        let next = files.spans.get(1)?;
-        (next.first <= bound.next())
-            .then(|| files.spans.front().copied())
-            .flatten()
-    }
-
-    fn retire_file(&self, span: &Span) -> Result<(), StoreError> {
-        let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
-        let path = file_path(log_dir, span.number);
-        match disk.open(&path) {
-            Ok(file) => {
-                let bytes = file.size().map_err(StoreError::io("measure", &path))?;
-                if bytes != self.site.file_bytes || !self.make_ready(&path, file)? {
-                    disk.remove(&path)
-                        .map_err(StoreError::io("remove", &path))?;
-                    disk.sync_dir(log_dir)
-                        .map_err(StoreError::io("sync", log_dir))?;
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("open", &path)(error)),
-        }
-        self.core.files.lock().spans.pop_front();
-        Ok(())
-    }
-
-    /// Renames a filled file to the next number and queues it; `false` if enough are queued.
-    fn make_ready(&self, path: &std::path::Path, file: Arc<dyn File>) -> Result<bool, StoreError> {
-        let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
-        // Held over rename and sync: the log must neither take the same number nor use the file
-        // before its name is durable.
-        let mut files = self.core.files.lock();
-        if files.ready.len() >= READY_MAX {
-            return Ok(false);
-        }
-        let number = files.next_number();
-        let target = file_path(log_dir, number);
-        disk.rename(path, &target)
-            .map_err(StoreError::io("rename", path))?;
-        disk.sync_dir(log_dir)
-            .map_err(StoreError::io("sync", log_dir))?;
-        files.ready.push_back(ReadyFile { number, file });
-        Ok(true)
-    }
-
-    /// Fills the file after the current one with zeros, once the current one is in real use.
-    fn fill_next(&mut self) {
-        let used = self.core.used.load(Ordering::Relaxed);
-        if !self.core.files.lock().ready.is_empty() || used < self.site.file_bytes / FILL_AT_PART {
-            return;
-        }
-        let path = spare_path(&self.site.log_dir);
-        let filled = self
-            .fill(&path)
-            .and_then(|file| self.make_ready(&path, file));
-        if let Err(error) = filled {
-            debug!(%error, "the next log file could not be filled: it will grow");
-            if let Err(error) = self.site.disk.remove(&path) {
-                debug!(%error, "nor could what was filled be removed");
-            }
-        }
-    }
-
-    fn fill(&self, path: &std::path::Path) -> Result<Arc<dyn File>, StoreError> {
-        let file = self
-            .site
-            .disk
-            .create(path)
-            .map_err(StoreError::io("create", path))?;
-        let zeros = vec![0; FILL_PIECE_BYTES];
-        let mut offset = 0;
-        while offset < self.site.file_bytes {
-            let piece = (self.site.file_bytes - offset).min(FILL_PIECE_BYTES as u64);
-            file.pwrite(&zeros[..piece as usize], offset)
-                .map_err(StoreError::io("fill", path))?;
-            offset += piece;
-        }
-        file.sync_data().map_err(StoreError::io("sync", path))?;
-        Ok(file)
+        writer.finish(&self.site.identity, self.checkpoint, self.checkpoint_floor)
     }
 
     /// Tells the others how things stand; `done` is what a checkpoint came to, if one was due.
     fn report(&self, done: Option<&Result<(), Arc<StoreError>>>) {
-        let bytes = {
-            let files = self.core.files.lock();
-            (files.spans.len() + files.ready.len()) as u64 * self.site.file_bytes
-        };
+        let bytes = self.core.files.lock().bytes_in_use();
         self.core
             .set_log_full(bytes > self.core.options.log_max_bytes);
         let interval = self.core.options.checkpoint_log_bytes;
@@ -386,6 +346,7 @@ impl Upkeep {
         let mut status = self.status.lock();
         status.checkpoint = self.checkpoint;
         status.snapshot = self.snapshot;
+        status.floor = self.floor.known();
         match done {
             Some(Err(error)) => {
                 error!(%error, "checkpoint failed: the log is kept");
@@ -399,4 +360,16 @@ impl Upkeep {
         }
         self.core.upkeep_at.store(wake_at, Ordering::Relaxed);
     }
+}
+
+/// Takes the changes of a replay and nothing else.
+struct Changes<'a>(&'a mut Entries);
+
+impl Sink for Changes<'_> {
+    fn change(&mut self, _lsn: Lsn, change: Change) {
+        let (key, value) = change.into_entry();
+        self.0.insert(key, value);
+    }
+
+    fn entry(&mut self, _lsn: Lsn, _kind: u8, _payload: &[u8]) {}
 }

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tracing::warn;
 
 use super::disk::{Disk, File};
 use super::error::is_disk_full;
-use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader, whole_blocks};
+use super::group::{GROUP_HEADER_BYTES, GroupHeader, LogHeader, whole_blocks};
 use super::layout::Identity;
-use super::logdir::{FIRST_GROUP_AT, Horizon, file_path};
+use super::logdir::{FIRST_GROUP_AT, Horizon, file_path, reserve_path};
 use super::pending::OpenGroup;
 use super::{Lsn, StoreError};
 
@@ -26,12 +27,25 @@ pub(super) struct Span {
     pub(super) number: u64,
     /// Its first record, at the earliest.
     pub(super) first: Lsn,
+    /// What it occupies.
+    pub(super) bytes: u64,
 }
 
 /// A file that is filled, durable under its name, and waits for its turn.
 #[derive(Clone)]
 pub(super) struct ReadyFile {
     pub(super) number: u64,
+    pub(super) file: Arc<dyn File>,
+}
+
+/// So many filled files are kept for when the disk is full.
+pub(super) const RESERVE_FILES: usize = 2;
+
+/// A filled file that only records that free space may use, when the disk is full.
+#[derive(Clone)]
+pub(super) struct ReserveFile {
+    /// From 1 up to [`RESERVE_FILES`].
+    pub(super) slot: usize,
     pub(super) file: Arc<dyn File>,
 }
 
@@ -44,6 +58,9 @@ pub(super) struct Files {
     pub(super) ready: VecDeque<ReadyFile>,
     /// All numbers up to this one have been used.
     pub(super) used_up_to: u64,
+    pub(super) reserve: Vec<ReserveFile>,
+    /// There was a reserve once, or there is to be one: the log is in real use.
+    pub(super) reserve_wanted: bool,
 }
 
 impl Files {
@@ -54,6 +71,21 @@ impl Files {
             .unwrap_or(self.used_up_to)
             + 1
     }
+
+    /// Whether some of the reserve is missing.
+    pub(super) fn is_reserve_short(&self) -> bool {
+        self.reserve_wanted && self.reserve.len() < RESERVE_FILES
+    }
+
+    /// A slot of the reserve that is empty.
+    pub(super) fn free_slot(&self) -> Option<usize> {
+        (1..=RESERVE_FILES).find(|slot| self.reserve.iter().all(|file| file.slot != *slot))
+    }
+
+    /// What the files with records occupy together.
+    pub(super) fn bytes_in_use(&self) -> u64 {
+        self.spans.iter().map(|span| span.bytes).sum()
+    }
 }
 
 /// What a writer needs to know of its log.
@@ -63,7 +95,20 @@ pub(super) struct LogSite {
     pub(super) identity: Identity,
     /// The epoch, and the record it began after.
     pub(super) horizon: Horizon,
+    /// The last record in the files of former runs.
+    pub(super) log_end: Lsn,
     pub(super) file_bytes: u64,
+}
+
+impl LogSite {
+    /// The last record in the log before `first`.
+    fn before(&self, first: Lsn) -> Lsn {
+        if first == self.horizon.last.next() {
+            self.log_end
+        } else {
+            first.before()
+        }
+    }
 }
 
 /// The file being written.
@@ -72,18 +117,25 @@ pub(super) struct Active {
     pub(super) file: Arc<dyn File>,
     /// Up to where the file has blocks.
     pub(super) filled: u64,
+    /// How large the file may become.
+    capacity: u64,
     /// Where the next group goes; nothing was written yet if this is the first block.
     at: u64,
 }
 
 impl Active {
-    pub(super) fn new(number: u64, file: Arc<dyn File>, filled: u64) -> Active {
+    pub(super) fn new(number: u64, file: Arc<dyn File>, filled: u64, capacity: u64) -> Active {
         Active {
             number,
             file,
             filled,
+            capacity,
             at: 0,
         }
+    }
+
+    fn takes(&self, bytes: u64) -> bool {
+        self.at.max(FIRST_GROUP_AT) + bytes <= self.capacity
     }
 }
 
@@ -117,53 +169,104 @@ impl Writer {
         }
     }
 
-    /// Writes a group, in a new file if it does not fit the current one. After an error the same
-    /// group may be tried again.
+    /// Writes a group, in a new file if it does not fit the current one, and in one made large
+    /// enough if it fits none. After an error the same group may be tried again.
     pub(super) fn write(
         &mut self,
         group: &mut OpenGroup,
         synced: Lsn,
     ) -> Result<Written, StoreError> {
-        let room = self.site.file_bytes;
         let needed = whole_blocks(group.bytes.len()) as u64;
-        let fits = |active: &Active| active.at.max(FIRST_GROUP_AT) + needed <= room;
-        if !self.active.as_ref().is_some_and(fits) {
-            self.next_file(group.first)?;
+        if !self.active.as_ref().is_some_and(|file| file.takes(needed)) {
+            self.next_file(group.first, FIRST_GROUP_AT + needed)?;
         }
         self.write_here(group, synced)
     }
 
+    /// Whether a file of the usual size has room for the group.
+    fn is_usual(&self, group: &OpenGroup) -> bool {
+        FIRST_GROUP_AT + whole_blocks(group.bytes.len()) as u64 <= self.site.file_bytes
+    }
+
     /// Leaves a file that cannot grow for one that is filled already, if there is one.
-    pub(super) fn leave_full_disk(&mut self, first: Lsn) -> bool {
+    pub(super) fn leave_full_disk(&mut self, group: &OpenGroup) -> bool {
+        if !self.is_usual(group) {
+            return false;
+        }
         let Some(ready) = self.files.lock().ready.pop_front() else {
             return false;
         };
-        self.begin(ready, self.site.file_bytes, first);
+        let bytes = self.site.file_bytes;
+        self.begin(ready, bytes, bytes, group.first);
         true
     }
 
-    fn next_file(&mut self, first: Lsn) -> Result<(), StoreError> {
+    /// Leaves a file that cannot grow for one of the reserve; `false` if there is none for this
+    /// group.
+    pub(super) fn use_reserve(&mut self, group: &OpenGroup) -> Result<bool, StoreError> {
+        if !self.is_usual(group) {
+            return Ok(false);
+        }
+        let Some(ready) = self.take_reserve()? else {
+            return Ok(false);
+        };
+        warn!(
+            file = ready.number,
+            "the disk is full: the log goes on in its reserve"
+        );
+        let bytes = self.site.file_bytes;
+        self.begin(ready, bytes, bytes, group.first);
+        Ok(true)
+    }
+
+    /// Gives a file of the reserve the next number, durably.
+    fn take_reserve(&self) -> Result<Option<ReadyFile>, StoreError> {
+        let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
+        let mut files = self.files.lock();
+        let Some(spare) = files.reserve.pop() else {
+            return Ok(None);
+        };
+        let number = files.next_number();
+        let from = reserve_path(log_dir, spare.slot);
+        if let Err(error) = disk.rename(&from, &file_path(log_dir, number)) {
+            files.reserve.push(spare);
+            return match StoreError::io("rename", &from)(error) {
+                error if error.is_passing() => Ok(None),
+                error => Err(error),
+            };
+        }
+        disk.sync_dir(log_dir)
+            .map_err(StoreError::io("sync", log_dir))?;
+        let file = spare.file;
+        Ok(Some(ReadyFile { number, file }))
+    }
+
+    /// Goes on in a file that takes at least `needed` bytes.
+    fn next_file(&mut self, first: Lsn, needed: u64) -> Result<(), StoreError> {
+        let usual = self.site.file_bytes;
+        let capacity = usual.max(needed);
         let mut files = self.files.lock();
         if let Some(ready) = files.ready.pop_front() {
             drop(files);
-            self.begin(ready, self.site.file_bytes, first);
+            self.begin(ready, usual, capacity, first);
             return Ok(());
         }
         // Under the lock, so that upkeep cannot give another file the same name.
         let number = files.next_number();
         let file = create_file(&self.site, number)?;
         drop(files);
-        self.begin(ReadyFile { number, file }, 0, first);
+        self.begin(ReadyFile { number, file }, 0, capacity, first);
         Ok(())
     }
 
-    fn begin(&mut self, ready: ReadyFile, filled: u64, first: Lsn) {
+    fn begin(&mut self, ready: ReadyFile, filled: u64, capacity: u64, first: Lsn) {
         let span = Span {
             number: ready.number,
             first,
+            bytes: filled,
         };
         self.files.lock().spans.push_back(span);
-        self.active = Some(Active::new(ready.number, ready.file, filled));
+        self.active = Some(Active::new(ready.number, ready.file, filled, capacity));
     }
 
     fn write_here(&mut self, group: &mut OpenGroup, synced: Lsn) -> Result<Written, StoreError> {
@@ -175,10 +278,16 @@ impl Writer {
         let length = group.bytes.len();
         let at = active.at.max(FIRST_GROUP_AT);
         seal(&site, active.number, at, group, synced);
-        group.bytes.resize(whole_blocks(length), 0);
+        pad(&mut group.bytes, whole_blocks(length));
         let end = at + group.bytes.len() as u64;
+        let before = active.filled;
         let written = active.put(&site, group, synced);
         group.bytes.truncate(length);
+        if active.filled != before
+            && let Some(span) = self.files.lock().spans.back_mut()
+        {
+            span.bytes = active.filled;
+        }
         written.map_err(StoreError::io("write", &path))?;
         let bytes = end - active.at;
         active.at = end;
@@ -200,8 +309,8 @@ impl Active {
         if end <= self.filled {
             return self.write(site, group, synced);
         }
-        let filled = end.next_multiple_of(GROW_BYTES).min(site.file_bytes);
-        group.bytes.resize(length + (filled - end) as usize, 0);
+        let filled = end.next_multiple_of(GROW_BYTES).min(self.capacity);
+        pad(&mut group.bytes, length + (filled - end) as usize);
         match self.write(site, group, synced) {
             Ok(()) => self.filled = filled,
             Err(error) if is_disk_full(&error) => {
@@ -214,7 +323,8 @@ impl Active {
         Ok(())
     }
 
-    /// Writes what `group` holds, with the file's header before it if it is the file's first.
+    /// Writes what `group` holds, after the file's header if it is the file's first. One sync
+    /// makes both durable, and without the header the group does not count.
     fn write(&self, site: &LogSite, group: &OpenGroup, synced: Lsn) -> io::Result<()> {
         if self.at > 0 {
             return self.file.pwrite(&group.bytes, self.at);
@@ -224,13 +334,18 @@ impl Active {
             number: self.number,
             first: group.first,
             synced,
-            file_bytes: site.file_bytes,
+            file_bytes: self.capacity,
+            follows: site.before(group.first),
         };
-        let mut bytes = Vec::with_capacity(BLOCK_BYTES + group.bytes.len());
-        bytes.extend_from_slice(&header.encode(&site.identity));
-        bytes.extend_from_slice(&group.bytes);
-        self.file.pwrite(&bytes, 0)
+        self.file.pwrite(&header.encode(&site.identity), 0)?;
+        self.file.pwrite(&group.bytes, FIRST_GROUP_AT)
     }
+}
+
+/// Makes the bytes longer with zeros, without room for more.
+fn pad(bytes: &mut Vec<u8>, length: usize) {
+    bytes.reserve_exact(length.saturating_sub(bytes.len()));
+    bytes.resize(length, 0);
 }
 
 fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced: Lsn) {
@@ -240,6 +355,7 @@ fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced:
         offset,
         first: group.first,
         synced,
+        follows: site.before(group.first),
         records_bytes: (group.bytes.len() - GROUP_HEADER_BYTES) as u32,
         records: group.records,
     };

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustc_hash::FxHashMap;
 
 use super::routes::Target;
+use super::shared_turn::SharedTurn;
+use crate::host::Host;
 use crate::inbox::{ConfirmRun, Inbox};
 use crate::message::{Message, Records};
 use crate::queue::Command;
@@ -31,6 +33,8 @@ pub enum Settlement {
     Requeue,
     /// basic.nack or basic.reject without requeue.
     Reject,
+    /// Encoded for a client that does not ack.
+    Sent,
 }
 
 /// Work for queues, collected over a part of a turn. Belongs to the worker thread, not to a
@@ -45,6 +49,8 @@ pub struct Batches {
     /// Bytes that the last batch had: room made at once for a batch without a spare buffer.
     usual_bytes: usize,
     publishes: Vec<(Arc<QueueHandle>, Batch)>,
+    /// What goes to the log as one record before the queues get it.
+    shared: SharedTurn,
     by_queue: FxHashMap<QueueId, u32>,
     /// Whether the publishes collected so far await confirms (all or none do), and their channel.
     confirming: Option<u16>,
@@ -63,6 +69,7 @@ impl Batches {
         target: &mut Target,
         message: Message<'_>,
         confirm: Option<(u16, u64)>,
+        is_in_turn: bool,
         origin: &Arc<Inbox>,
     ) {
         if target.turn != self.turn || self.turn == 0 {
@@ -70,9 +77,16 @@ impl Batches {
             target.turn = self.turn;
         }
         let batch = &mut self.publishes[target.batch as usize].1;
+        if message.persistent && batch.origin.is_none() {
+            batch.origin = Some(Arc::clone(origin));
+        }
         let before = batch.records.record_bytes();
         batch.records.push(message);
         self.bytes += batch.records.record_bytes() - before;
+        if is_in_turn {
+            self.shared
+                .note(target.batch, batch.records.len() as u32 - 1);
+        }
         if let Some((channel, number)) = confirm {
             match batch.confirms.last_mut() {
                 Some(run)
@@ -137,13 +151,25 @@ impl Batches {
             .push((Arc::clone(queue), settlement, vec![ordinal]));
     }
 
-    /// Hands everything over. Answers come through the inboxes.
-    pub fn hand_over(&mut self, now: Timestamp) {
+    /// From here to the next hand-over everything persistent is one record of the log.
+    pub fn begin_transaction(&mut self) {
+        self.shared.is_transaction = true;
+    }
+
+    /// What goes to the log as one record, to be added to.
+    pub(super) fn shared(&mut self) -> &mut SharedTurn {
+        &mut self.shared
+    }
+
+    /// Hands everything over; `host` gives the log. Answers come through the inboxes.
+    pub fn hand_over(&mut self, host: &dyn Host, now: Timestamp) {
+        let mut in_turn = self.shared.append(host);
         for (queue, settlement, ordinals) in self.settlements.drain(..) {
             let command = match settlement {
                 Settlement::Ack => Command::Ack { ordinals },
                 Settlement::Requeue => Command::Requeue { ordinals },
                 Settlement::Reject => Command::Reject { ordinals },
+                Settlement::Sent => Command::Sent { ordinals },
             };
             queue.submit(now, command);
         }
@@ -153,7 +179,8 @@ impl Batches {
         self.turn = 0;
         self.bytes = 0;
         self.by_queue.clear();
-        for (queue, mut batch) in self.publishes.drain(..) {
+        for (index, (queue, mut batch)) in self.publishes.drain(..).enumerate() {
+            batch.in_turn = in_turn.remove(&(index as u32));
             self.usual_bytes = batch.records.record_bytes().min(SPARE_BYTES_MAX);
             queue.publish(now, &mut batch);
             batch.records.clear();
@@ -178,7 +205,7 @@ impl Batches {
             let batch = Batch {
                 records,
                 confirms: Vec::new(),
-                origin: None,
+                ..Batch::default()
             };
             self.publishes.push((Arc::clone(queue), batch));
             (self.publishes.len() - 1) as u32

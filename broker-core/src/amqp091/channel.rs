@@ -223,6 +223,22 @@ impl Channel {
         Ok(())
     }
 
+    /// Sends an answer once everything persistent that the connection published is durable, in
+    /// the order of the commands.
+    pub(super) fn reply_when_durable<'m>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: impl Into<Method<'m>>,
+    ) -> Result<(), BrokerError> {
+        if self.gate.is_open() && turn.are_publishes_durable() {
+            return turn.send(self.number, method);
+        }
+        let mut frames = Vec::new();
+        amqp_codec::put_method(&mut frames, self.number, &method.into()).map_err(encode_failed)?;
+        self.gate.hold_published(frames);
+        Ok(())
+    }
+
     /// [`Self::reply_at`] unless the client asked for no answer.
     pub(super) fn reply_unless<'m>(
         &mut self,

@@ -171,7 +171,7 @@ impl Connection {
             return;
         };
         session.set_phase(Phase::Closing);
-        io.batches.hand_over(now);
+        io.batches.hand_over(self.broker.host(), now);
         for channel in self.channels.values_mut() {
             let mut turn = Turn {
                 now,
@@ -182,7 +182,7 @@ impl Connection {
             let departed = channel.end(&mut turn);
             self.departed.extend(departed);
         }
-        io.batches.hand_over(now);
+        io.batches.hand_over(self.broker.host(), now);
         let mail = self.inbox.close();
         self.return_mail(mail, now);
         self.channels.clear();

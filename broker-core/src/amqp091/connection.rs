@@ -7,6 +7,7 @@
 //! The owner calls [`Connection::receive`] with bytes, [`Connection::collect`] until it returns
 //! false, writes the output, and closes the socket when [`Connection::ending`] says so.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use amqp_codec::{
@@ -19,6 +20,7 @@ use super::batches::Batches;
 use super::channel::{Channel, Departed};
 use super::close::{Failure, undecodable};
 use super::contents::whole_content;
+use super::durable::{Unsynced, are_durable};
 use super::framing::{bad_frame, misplaced, unknown_frame};
 use super::handshake::Handshake;
 use super::output::Output;
@@ -103,6 +105,8 @@ pub struct Connection {
     /// Channels whose gate is closed or that hold something.
     pub(super) gated: Vec<u16>,
     pub(super) departed: FxHashMap<ConsumerId, Departed>,
+    /// Batches that queues took and that are not durable yet, oldest first.
+    pub(super) unsynced: VecDeque<Unsynced>,
     /// connection.close came while answers waited for the log.
     pub(super) close_requested: bool,
     pub(super) told_blocked: bool,
@@ -134,6 +138,7 @@ impl Connection {
             session: None,
             channels: FxHashMap::default(),
             gated: Vec::new(),
+            unsynced: VecDeque::new(),
             departed: FxHashMap::default(),
             close_requested: false,
             told_blocked: false,
@@ -192,6 +197,7 @@ impl Connection {
             .as_ref()
             .is_some_and(|s| s.phase() == Phase::Blocked);
         !blocked
+            && !self.outruns_the_log()
             && !self
                 .gated
                 .iter()
@@ -236,7 +242,7 @@ impl Connection {
         if self.state == State::Closed {
             used = input.len();
         }
-        io.batches.hand_over(now);
+        io.batches.hand_over(self.broker.host(), now);
         self.finished_publishes(now, io);
         used
     }
@@ -408,7 +414,7 @@ impl Connection {
         let id = method.id();
         match method {
             Method::ConnectionClose(_) => {
-                io.batches.hand_over(now);
+                io.batches.hand_over(self.broker.host(), now);
                 self.close_requested = true;
                 self.close_if_requested(now, io);
                 Ok(())
@@ -424,7 +430,10 @@ impl Connection {
 
     /// Answers the client's connection.close once no answer waits for the log any more.
     pub(super) fn close_if_requested(&mut self, now: Timestamp, io: &mut Io<'_>) {
-        if !self.close_requested || !self.gated.is_empty() {
+        if !self.close_requested
+            || !self.gated.is_empty()
+            || !are_durable(&self.inbox, self.broker.host())
+        {
             return;
         }
         self.close_requested = false;
@@ -545,7 +554,7 @@ impl Connection {
             session.channels.lock().remove(&number);
         }
         channel
-            .reply(&mut turn, channel_methods::CloseOk {})
+            .reply_when_durable(&mut turn, channel_methods::CloseOk {})
             .map_err(|error| Failure::method(error, channel_methods::Close::ID))?;
         channel.is_closing = true;
         channel.is_closed = true;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use amqp_codec::{FRAME_END, FrameKind, basic, queue};
 
+use super::batches::Settlement;
 use super::channel::{Channel, Mode, Question};
 use super::close::Failure;
 use super::confirms::Outcome;
@@ -68,6 +69,8 @@ impl Channel {
                     ordinal,
                     source,
                 });
+            } else if record.is_logged() {
+                self.settle_sent(source, record.ordinal(), turn);
             }
             self.next_tag += 1;
             delivered += 1;
@@ -93,6 +96,13 @@ impl Channel {
         Ok(true)
     }
 
+    /// A message that nobody acks is encoded: its queue need not keep it any longer.
+    fn settle_sent(&mut self, source: Option<Source>, ordinal: u64, turn: &mut Turn<'_>) {
+        if let Some(entry) = source.and_then(|source| self.source(source)) {
+            turn.batches.settle(&entry.queue, Settlement::Sent, ordinal);
+        }
+    }
+
     /// Lets everything out that the gate no longer holds back.
     pub(super) fn pump(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
         loop {
@@ -100,6 +110,7 @@ impl Channel {
                 Some(Slot::Durable(lsn, _)) if !turn.session.broker.host().is_durable(*lsn) => {
                     return Ok(());
                 }
+                Some(Slot::Published(_)) if !turn.are_publishes_durable() => return Ok(()),
                 Some(Slot::Asked(_, Question::Commit)) => {
                     if !self.commit_is_complete() {
                         return Ok(());
@@ -115,7 +126,9 @@ impl Channel {
                     }
                 }
                 Some(_) => match self.gate.pop() {
-                    Some(Slot::Durable(_, frames) | Slot::Ready(frames)) => {
+                    Some(
+                        Slot::Durable(_, frames) | Slot::Published(frames) | Slot::Ready(frames),
+                    ) => {
                         turn.out.buffer().extend_from_slice(&frames);
                     }
                     _ => return Ok(()),
@@ -282,6 +295,9 @@ impl Channel {
         encode_content(turn, self.number, record, turn.session.tuning.frame_max)?;
         turn.session.inbox.release_bytes(record.memory_bytes());
         if no_ack {
+            if record.is_logged() {
+                self.settle_sent(Some(source), record.ordinal(), turn);
+            }
             self.release_source(source);
             count(&self.entry.totals.get_no_ack, 1);
         } else {
@@ -425,17 +441,16 @@ pub(super) fn give_back(
     records: Records,
     now: crate::time::Timestamp,
 ) {
-    let command = if no_ack {
-        Command::Return {
-            ordinals: Vec::new(),
-            records,
-        }
-    } else {
-        let ordinals = records.iter().map(|record| record.ordinal()).collect();
-        Command::Return {
-            ordinals,
-            records: Records::new(),
-        }
+    let is_kept = |record: &RecordRef<'_>| !no_ack || record.is_logged();
+    let kept = records.iter().filter(is_kept);
+    let ordinals = kept.map(|record| record.ordinal()).collect();
+    let mut unkept = Records::new();
+    for record in records.iter().filter(|record| !is_kept(record)) {
+        unkept.push_record(record);
+    }
+    let command = Command::Return {
+        ordinals,
+        records: unkept,
     };
     queue.submit(now, command);
 }

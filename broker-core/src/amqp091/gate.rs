@@ -19,6 +19,8 @@ const SLOT_BYTES: usize = 64;
 pub(super) enum Slot<T> {
     /// These frames leave when the log is durable to the LSN.
     Durable(Lsn, Vec<u8>),
+    /// These frames leave when everything persistent that the connection published is durable.
+    Published(Vec<u8>),
     /// A queue was asked under this token; `T` says what for.
     Asked(u32, T),
     /// Frames that only wait for those before them.
@@ -72,6 +74,11 @@ impl<T> Gate<T> {
         self.push(Slot::Durable(lsn, frames));
     }
 
+    /// Holds an answer until the connection's publishes are durable.
+    pub(super) fn hold_published(&mut self, frames: Vec<u8>) {
+        self.push(Slot::Published(frames));
+    }
+
     /// Holds an answer behind those that wait.
     pub(super) fn hold(&mut self, frames: Vec<u8>) {
         self.push(Slot::Ready(frames));
@@ -115,7 +122,9 @@ impl<T> Gate<T> {
     fn size(slot: &Slot<T>) -> usize {
         SLOT_BYTES
             + match slot {
-                Slot::Durable(_, frames) | Slot::Ready(frames) => frames.len(),
+                Slot::Durable(_, frames) | Slot::Published(frames) | Slot::Ready(frames) => {
+                    frames.len()
+                }
                 Slot::Asked(..) => 0,
             }
     }

@@ -40,7 +40,8 @@ impl Connection {
     /// Lets out what waited for the log and for answers; resumes queues that passed this
     /// connection over. To be called once per turn, also without mail.
     pub fn finish_turn(&mut self, now: Timestamp, io: &mut Io<'_>) {
-        io.batches.hand_over(now);
+        io.batches.hand_over(self.broker.host(), now);
+        self.release_synced(now, io);
         self.pump_gates(now, io);
         if self.inbox.is_ready() {
             for queue in self.inbox.take_skipped() {
@@ -129,8 +130,12 @@ impl Connection {
                 consumer,
                 count,
             } => self.deliveries(channel, consumer, count, cursor, now, io),
-            Item::Event(Event::Published { confirms, rejected }) => {
-                self.published(&confirms, &rejected, now, io);
+            Item::Event(Event::Published {
+                confirms,
+                rejected,
+                lsn,
+            }) => {
+                self.taken(confirms, rejected, lsn, now, io);
                 Ok(())
             }
             Item::Event(Event::Answer {
@@ -204,7 +209,7 @@ impl Connection {
         }
     }
 
-    fn published(
+    pub(super) fn published(
         &mut self,
         confirms: &[ConfirmRun],
         rejected: &[(u16, u64)],

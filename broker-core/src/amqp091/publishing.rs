@@ -273,6 +273,10 @@ pub(super) fn spread(
     turn: &mut Turn<'_>,
 ) {
     let inbox = &turn.session.inbox;
+    let is_large = message.body.len() >= SHARED_BODY_MIN;
+    let is_in_turn = message.persistent
+        && (targets.len() > 1 || turn.batches.shared().is_transaction)
+        && turn.batches.shared().add(targets, &message, is_large);
     let Some((last, others)) = targets.split_last_mut() else {
         return;
     };
@@ -283,9 +287,13 @@ pub(super) fn spread(
         message.body = Body::Shared(Bytes::copy_from_slice(bytes));
     }
     for target in others {
-        turn.batches.publish(target, message.clone(), number, inbox);
+        let is_in_turn = is_in_turn && target.queue.identity().durable;
+        turn.batches
+            .publish(target, message.clone(), number, is_in_turn, inbox);
     }
-    turn.batches.publish(last, message, number, inbox);
+    let is_in_turn = is_in_turn && last.queue.identity().durable;
+    turn.batches
+        .publish(last, message, number, is_in_turn, inbox);
 }
 
 /// The right to write and the exchange itself come before whatever the properties say.

@@ -134,8 +134,14 @@ impl Channel {
         };
         let (records, publishes) = transaction.clear_publishes();
         let settlements = std::mem::take(&mut transaction.settlements);
+        turn.batches.begin_transaction();
         let mut acks = 0;
         for (settlement, delivery) in settlements {
+            if settlement == Settlement::Ack
+                && let Some(entry) = self.source(delivery.source)
+            {
+                turn.batches.shared().ack(&entry.queue, delivery.ordinal);
+            }
             self.settle_one(delivery, settlement, turn);
             acks += u64::from(settlement == Settlement::Ack);
         }
@@ -181,9 +187,6 @@ impl Channel {
         let number = transaction
             .confirms
             .publish(publish.queues.len().min(0x7FFF) as u16);
-        if !turn.batches.accepts(Some(self.number)) {
-            turn.barrier();
-        }
         turn.batches.begin(Some(self.number));
         let message = Message {
             exchange: record.exchange_str(),

@@ -3,6 +3,7 @@
 use amqp_codec::{EncodeError, Method};
 
 use super::batches::Batches;
+use super::durable::are_durable;
 use super::output::Output;
 use super::session::Session;
 use crate::error::BrokerError;
@@ -32,10 +33,16 @@ impl Turn<'_> {
         self.out.method(channel, method).map_err(encode_failed)
     }
 
+    /// Whether everything persistent that the connection published is durable. If not, its inbox
+    /// is woken when it is.
+    pub(super) fn are_publishes_durable(&self) -> bool {
+        are_durable(&self.session.inbox, self.session.broker.host())
+    }
+
     /// Hands the collected work to the queues: every method but a publish or a settlement is a
     /// barrier.
     pub(super) fn barrier(&mut self) {
-        self.batches.hand_over(self.now);
+        self.batches.hand_over(self.session.broker.host(), self.now);
     }
 }
 

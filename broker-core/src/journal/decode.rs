@@ -74,6 +74,16 @@ pub struct Placement {
     pub ordinal: u64,
 }
 
+impl Placement {
+    /// Whether a message with this ordinal (0: refused) continues the run.
+    pub(crate) fn is_followed_by(&self, ordinal: u64) -> bool {
+        match self.ordinal {
+            0 => ordinal == 0,
+            first => ordinal == first + u64::from(self.count),
+        }
+    }
+}
+
 impl Entry {
     /// Reads the payload of an entry.
     pub fn decode(kind: EntryKind, payload: &[u8]) -> Result<Entry, Malformed> {

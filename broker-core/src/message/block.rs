@@ -16,7 +16,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::{HAS_BCC, HEAD, PERSISTENT, REDELIVERED, RecordRef, Records, SHARED_BODY, read_u32};
+use super::{
+    HAS_BCC, HEAD, LOGGED, PERSISTENT, REDELIVERED, RecordRef, Records, SHARED_BODY, read_u32,
+};
 
 /// Bytes that belong together, in order.
 pub type Parts<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -26,7 +28,7 @@ pub type Parts<'a> = SmallVec<[&'a [u8]; 8]>;
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
-const FLAGS_KNOWN: u8 = PERSISTENT | REDELIVERED | SHARED_BODY | HAS_BCC;
+const FLAGS_KNOWN: u8 = PERSISTENT | REDELIVERED | SHARED_BODY | HAS_BCC | LOGGED;
 
 /// Records about to be written; removed ones are left out.
 #[derive(Clone, Debug)]

@@ -171,7 +171,7 @@ fn each_field_of_a_record_is_checked() {
     refuse(|bytes| bytes[8 + 8] += 1, lengths);
     refuse(|bytes| bytes[8 + 12] -= 1, lengths);
     refuse(|bytes| bytes[8 + 4] |= 8, "a record has an unknown flag");
-    refuse(|bytes| bytes[8 + 4] |= 32, "a record has an unknown flag");
+    refuse(|bytes| bytes[8 + 4] |= 64, "a record has an unknown flag");
     refuse(
         |bytes| bytes[8 + HEAD] = 0xFF,
         "a record's names are not UTF-8",

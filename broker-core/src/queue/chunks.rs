@@ -3,9 +3,14 @@
 //! A chunk is filled from the front and never in the middle. It grows with the queue, 512 bytes
 //! first and 256 KiB at most, and its memory is freed when nothing in it is alive. When less than
 //! a quarter of it is, the rest is copied together; the queue is told the new places. This file
-//! knows nothing of order: who is next is decided in `ready`.
+//! knows nothing of order: who is next is decided in `ready`. Chunks that are on disk are `page`'s
+//! business.
 
+pub(super) mod page;
+
+use super::handle::QueueId;
 use super::spare;
+use crate::journal::Runs;
 use crate::message::{HeadMut, Position, RecordRef, Records};
 
 /// Capacity of the first chunk of an empty queue.
@@ -57,6 +62,20 @@ struct Chunk {
     is_listed: bool,
     /// Stands in [`Chunks::sparse`].
     is_noted: bool,
+    /// Stands in [`Chunks::closed`].
+    is_closed: bool,
+    /// Takes no more records: it is, or was, written as it is.
+    is_sealed: bool,
+    /// Heads of records changed since its page was begun.
+    is_stale: bool,
+    /// Places changed since its page was begun.
+    is_moved: bool,
+    /// The page that is being written or read; 0 for none.
+    job: u32,
+    /// The log is needed from here on for messages that no page entry names; 0 for not at all.
+    first_lsn: u64,
+    home: Option<Box<page::Home>>,
+    away: Option<Box<page::Away>>,
 }
 
 impl Chunk {
@@ -75,10 +94,23 @@ pub(super) struct Chunks {
     aside: Option<Slot>,
     /// Chunks that may be worth compacting.
     sparse: Vec<Slot>,
+    /// Chunks in memory that are full, or left their line with messages in them.
+    closed: Vec<Slot>,
     memory_bytes: usize,
+    queue: QueueId,
+    away_count: usize,
+    paging: page::Paging,
 }
 
 impl Chunks {
+    /// None yet, of this queue.
+    pub(super) fn new(queue: QueueId) -> Chunks {
+        Chunks {
+            queue,
+            ..Chunks::default()
+        }
+    }
+
     #[inline]
     pub(super) fn record(&self, place: Place) -> RecordRef<'_> {
         self.chunk(place.slot).records.at(place.position)
@@ -94,15 +126,24 @@ impl Chunks {
         self.memory_bytes + self.chunks.capacity() * size_of::<Chunk>()
     }
 
+    /// Whether a record begins there.
+    pub(super) fn has(&self, place: Place) -> bool {
+        (place.position.0 as usize) < self.chunk(place.slot).records.record_bytes()
+    }
+
     /// The ordinal of the first record that was ever in the chunk.
     pub(super) fn first_ordinal(&self, slot: Slot) -> u64 {
         self.chunk(slot).first_ordinal
     }
 
-    /// The first position of the chunk, or the one behind `after`.
+    /// The first position of the chunk, or the one behind `after`. Of a chunk that is away only
+    /// the first one is known.
     #[inline]
     pub(super) fn next(&self, slot: Slot, after: Option<Position>) -> Option<Position> {
         let records = &self.chunk(slot).records;
+        if after.is_none() && !self.is_here(slot) {
+            return Some(Position(0));
+        }
         after.map_or_else(|| records.first(), |position| records.next(position))
     }
 
@@ -126,6 +167,9 @@ impl Chunks {
         chunk.live += 1;
         chunk.live_bytes += record.record_len();
         let position = chunk.records.push_record(record);
+        if record.is_logged() {
+            self.note_logged_in(slot);
+        }
         Place { slot, position }
     }
 
@@ -165,12 +209,60 @@ impl Chunks {
     /// No FIFO names the chunk any more: it goes with its last record.
     pub(super) fn release(&mut self, slot: Slot) {
         self.chunk_mut(slot).is_listed = false;
+        self.note_closed(slot);
         self.tidy(slot);
     }
 
-    /// Drops a listed chunk with all that is in it.
-    pub(super) fn discard(&mut self, slot: Slot) {
-        self.free(slot);
+    /// Full chunks in memory since the last call, some of them gone by now.
+    pub(super) fn take_closed(&mut self) -> Vec<Slot> {
+        let closed = std::mem::take(&mut self.closed);
+        for &slot in &closed {
+            self.chunk_mut(slot).is_closed = false;
+        }
+        closed
+    }
+
+    /// The chunk in memory takes no more records.
+    pub(super) fn note_closed(&mut self, slot: Slot) {
+        let chunk = &mut self.chunks[slot.0 as usize];
+        if !std::mem::replace(&mut chunk.is_closed, true) {
+            self.closed.push(slot);
+        }
+    }
+
+    /// What is alive in a chunk that is in memory.
+    pub(super) fn alive_in(&self, slot: Slot) -> impl Iterator<Item = RecordRef<'_>> {
+        let records = self.chunk(slot).records.iter();
+        records.filter(|record| !record.is_removed())
+    }
+
+    /// Whether records of the chunk were removed and still take room.
+    pub(super) fn has_removed(&self, slot: Slot) -> bool {
+        self.chunk(slot).records.has_removed()
+    }
+
+    /// Drops everything in the chunk but what stands in `kept`. No FIFO names it any more.
+    pub(super) fn retain(&mut self, slot: Slot, kept: &Runs) {
+        self.chunk_mut(slot).is_listed = false;
+        self.aside = self.aside.filter(|&aside| aside != slot);
+        if !self.is_here(slot) {
+            return self.keep_only(slot, kept);
+        }
+        let mut next = self.next(slot, None);
+        while let Some(position) = next {
+            next = self.next(slot, Some(position));
+            let record = self.chunk(slot).records.at(position);
+            if record.is_removed() || kept.contains(record.ordinal()) {
+                continue;
+            }
+            let is_last = self.chunk(slot).live == 1;
+            let is_logged = record.is_logged();
+            self.end(Place { slot, position }, 0, is_logged);
+            if is_last {
+                return;
+            }
+        }
+        self.tidy(slot);
     }
 
     /// A chunk that is worth compacting.
@@ -206,6 +298,10 @@ impl Chunks {
                 moved(record.ordinal(), old, new);
             }
         }
+        chunk.is_moved = true;
+        if let Some(home) = &mut chunk.home {
+            home.is_moved();
+        }
         self.memory_bytes += together.capacity();
         let scattered = std::mem::replace(&mut chunk.records, together);
         self.memory_bytes -= scattered.capacity();
@@ -225,20 +321,30 @@ impl Chunks {
 
     fn free(&mut self, slot: Slot) {
         let chunk = self.chunk_mut(slot);
-        let is_noted = chunk.is_noted;
+        let (is_noted, is_closed) = (chunk.is_noted, chunk.is_closed);
         let freed = std::mem::take(chunk);
-        chunk.is_noted = is_noted;
+        (chunk.is_noted, chunk.is_closed) = (is_noted, is_closed);
+        self.away_count -= usize::from(freed.away.is_some());
         self.memory_bytes -= freed.records.capacity() + freed.shared_bytes;
         spare::give(freed.records);
+        self.forget_home(freed.home);
         self.free.push(slot);
         if self.free.len() == self.chunks.len() && self.chunks.len() > SLOTS_KEPT {
-            *self = Chunks::default();
+            let mut paging = std::mem::take(&mut self.paging);
+            paging.forget_slots();
+            *self = Chunks {
+                queue: self.queue,
+                paging,
+                ..Chunks::default()
+            };
         }
     }
 
     fn has_room(&self, slot: Slot, bytes: usize) -> bool {
-        let records = &self.chunk(slot).records;
-        records.capacity() - records.record_bytes() >= bytes
+        let Chunk {
+            records, is_sealed, ..
+        } = self.chunk(slot);
+        !is_sealed && records.capacity() - records.record_bytes() >= bytes
     }
 
     fn open(&mut self, before: Option<Slot>, record: RecordRef<'_>, expected: usize) -> Slot {
@@ -249,15 +355,22 @@ impl Chunks {
             .max(record.record_len());
         let records = spare::take(capacity);
         self.memory_bytes += records.capacity();
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.chunks.push(Chunk::default());
-            Slot(self.chunks.len() as u32 - 1)
-        });
+        if let Some(full) = before {
+            self.note_closed(full);
+        }
+        let slot = self.take_slot();
         let chunk = self.chunk_mut(slot);
         chunk.records = records;
         chunk.first_ordinal = record.ordinal();
         chunk.is_listed = true;
         slot
+    }
+
+    fn take_slot(&mut self) -> Slot {
+        self.free.pop().unwrap_or_else(|| {
+            self.chunks.push(Chunk::default());
+            Slot(self.chunks.len() as u32 - 1)
+        })
     }
 
     #[inline]

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use amqp_codec::FieldTable;
 
+use super::chunks::page::{Job, PageAt};
 use super::handle::Deletion;
+use super::restoring::Found;
 use super::settings::Settings;
 use crate::credit::ChannelCredit;
+use crate::host::Lsn;
 use crate::inbox::{ConfirmRun, ConsumerId, Inbox};
 use crate::message::Records;
+use crate::turns::OpenTurn;
 
 /// Messages of one publisher for one queue, in the order they were published.
 #[derive(Debug, Default)]
@@ -18,8 +22,30 @@ pub struct Batch {
     pub records: Records,
     /// Who awaits a confirm: nobody (empty), or one sequence number for each record, in order.
     pub confirms: Vec<ConfirmRun>,
-    /// Gets [`crate::inbox::Event::Published`] when `confirms` is not empty.
+    /// Who published: gets [`crate::inbox::Event::Published`] when `confirms` is not empty, and
+    /// is told where the log has the messages.
     pub origin: Option<Arc<Inbox>>,
+    /// Those of the messages that are in the log already.
+    pub in_turn: Option<InTurn>,
+}
+
+impl Batch {
+    /// Forgets everything but its memory and its origin.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.confirms.clear();
+        self.in_turn = None;
+    }
+}
+
+/// Messages of a batch that are in the log as part of a turn: the queue logs which ordinals they
+/// got, and not the messages.
+#[derive(Debug)]
+pub struct InTurn {
+    /// The turn.
+    pub turn: Arc<OpenTurn>,
+    /// Runs of the batch's records, by index: first and count, ascending.
+    pub runs: Vec<(u32, u32)>,
 }
 
 /// Where an answer goes and what the asker calls its question.
@@ -102,6 +128,12 @@ pub enum Command {
         /// The messages, by their place in the queue.
         ordinals: Vec<u64>,
     },
+    /// Deliveries that no client acks were encoded: the queue kept them until now because they
+    /// are in the log.
+    Sent {
+        /// The messages.
+        ordinals: Vec<u64>,
+    },
     /// Puts deliveries that a client had back to their places, marked redelivered (nack and
     /// reject with requeue, recover, the end of a channel).
     Requeue {
@@ -155,6 +187,31 @@ pub enum Command {
     },
     /// The settings changed; they hold at once, also for messages that wait.
     Configure(Settings),
+    /// A page was written, or (none) could not be.
+    PageWritten {
+        /// What was to be written.
+        job: Job,
+        /// Where it lies.
+        at: Option<PageAt>,
+        /// Whether it was synced.
+        durable: bool,
+    },
+    /// A page was read; none when it cannot be: its messages are lost.
+    PageRead {
+        /// What was to be read.
+        job: Job,
+        /// What is in it.
+        records: Option<Records>,
+    },
+    /// What a start has found of the queue, which is empty: comes first.
+    Restore(Box<Found>),
+    /// The log up to this record is to be recycled: what only it has goes into pages.
+    Release {
+        /// The last record to go.
+        upto: Lsn,
+    },
+    /// Memory is short: everything that is not about to be delivered goes to disk.
+    Shrink,
     /// Takes ready messages out of the middle, without dead-lettering.
     Remove {
         /// The messages.

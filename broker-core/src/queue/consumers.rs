@@ -221,6 +221,9 @@ impl Consumers {
 
     /// So many deliveries of a consumer were settled or came back: their credit is free.
     pub(super) fn settled(&mut self, id: ConsumerId, count: u32) {
+        if id == ConsumerId::NOBODY {
+            return;
+        }
         let Some(&key) = self.by_id.get(&id) else {
             return self.settled_by_departed(id, count);
         };

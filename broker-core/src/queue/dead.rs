@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::chunks::{Chunks, Place};
+use super::chunks::{Chunks, Place, Slot};
 use super::dead_letter::{DeadLetter, Reason};
+use super::log::QueueLog;
 use crate::message::Records;
 
 #[derive(Debug, Default)]
@@ -14,9 +15,16 @@ pub(super) struct Dead {
     /// Those that nobody took yet, in the order of their deaths.
     waiting: VecDeque<(u64, Reason)>,
     /// Where each of them lies, taken or not.
-    places: FxHashMap<u64, Place>,
+    places: FxHashMap<u64, Grave>,
     /// The surroundings know that some wait.
     is_announced: bool,
+}
+
+/// Where a dead letter lies.
+#[derive(Clone, Copy, Debug)]
+struct Grave {
+    place: Place,
+    is_logged: bool,
 }
 
 impl Dead {
@@ -24,9 +32,24 @@ impl Dead {
         self.places.len()
     }
 
-    pub(super) fn add(&mut self, ordinal: u64, place: Place, reason: Reason) {
+    pub(super) fn add(&mut self, ordinal: u64, place: Place, is_logged: bool, reason: Reason) {
         self.waiting.push_back((ordinal, reason));
-        self.places.insert(ordinal, place);
+        self.places.insert(ordinal, Grave { place, is_logged });
+    }
+
+    pub(super) fn contains(&self, ordinal: u64) -> bool {
+        self.places.contains_key(&ordinal)
+    }
+
+    /// Forgets a message that is lost.
+    pub(super) fn lose(&mut self, ordinal: u64) {
+        self.places.remove(&ordinal);
+    }
+
+    /// The chunk of the one that is taken next.
+    pub(super) fn next_slot(&self) -> Option<Slot> {
+        let (ordinal, _) = self.waiting.front()?;
+        self.places.get(ordinal).map(|grave| grave.place.slot)
     }
 
     /// Whether the surroundings must be told; they count as told then.
@@ -36,13 +59,20 @@ impl Dead {
         news
     }
 
-    /// Copies of up to `max` of them, oldest death first.
-    pub(super) fn take(&mut self, max: usize, chunks: &Chunks) -> Vec<DeadLetter> {
+    /// Copies of up to `max` of them, oldest death first. Ends at one that is on disk, and wants
+    /// it: when it arrives, it is announced.
+    pub(super) fn take(&mut self, max: usize, chunks: &mut Chunks) -> Vec<DeadLetter> {
         self.is_announced = false;
-        let count = max.min(self.waiting.len());
-        let mut letters = Vec::with_capacity(count);
-        for (ordinal, reason) in self.waiting.drain(..count) {
-            if let Some(&place) = self.places.get(&ordinal) {
+        let mut letters = Vec::with_capacity(max.min(self.waiting.len()));
+        while letters.len() < max
+            && let Some(&(ordinal, reason)) = self.waiting.front()
+        {
+            if let Some(&Grave { place, .. }) = self.places.get(&ordinal) {
+                if !chunks.is_here(place.slot) {
+                    self.is_announced = true;
+                    chunks.want(place.slot);
+                    break;
+                }
                 let mut message = Records::new();
                 message.push_record(chunks.record(place));
                 letters.push(DeadLetter {
@@ -51,6 +81,7 @@ impl Dead {
                     message,
                 });
             }
+            self.waiting.pop_front();
         }
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
@@ -59,9 +90,10 @@ impl Dead {
     }
 
     /// A dead letter reached its targets.
-    pub(super) fn settle(&mut self, ordinal: u64, chunks: &mut Chunks) {
-        if let Some(place) = self.places.remove(&ordinal) {
-            chunks.remove(place);
+    pub(super) fn settle(&mut self, ordinal: u64, chunks: &mut Chunks, log: &mut QueueLog) {
+        if let Some(Grave { place, is_logged }) = self.places.remove(&ordinal) {
+            log.gone(ordinal, is_logged);
+            chunks.end(place, ordinal, is_logged);
         }
         if self.places.is_empty() {
             self.places = FxHashMap::default();
@@ -70,22 +102,23 @@ impl Dead {
 
     /// A chunk was compacted. False if the message is not dead.
     pub(super) fn moved(&mut self, ordinal: u64, new: Place) -> bool {
-        let place = self.places.get_mut(&ordinal);
-        place.map(|place| *place = new).is_some()
+        let grave = self.places.get_mut(&ordinal);
+        grave.map(|grave| grave.place = new).is_some()
     }
 
-    /// Copies all of them to chunks of their own: the queue is deleted, they are not.
-    pub(super) fn rehouse(&mut self, from: &Chunks) -> Chunks {
-        let mut chunks = Chunks::default();
-        for place in self.places.values_mut() {
-            *place = chunks.keep(from.record(*place), 0);
-        }
-        chunks
+    /// A page that was on disk is in memory: those that waited for it are announced.
+    pub(super) fn arrived(&mut self) {
+        self.is_announced = false;
+    }
+
+    /// The messages, in no order.
+    pub(super) fn ordinals(&self) -> impl Iterator<Item = u64> {
+        self.places.keys().copied()
     }
 
     /// Bytes of memory of the entries, roughly.
     pub(super) fn memory_bytes(&self) -> usize {
         self.waiting.capacity() * size_of::<(u64, Reason)>()
-            + self.places.capacity() * size_of::<(u64, Place)>()
+            + self.places.capacity() * size_of::<(u64, Grave)>()
     }
 }

@@ -4,10 +4,14 @@
 //! consumer that is not ready while another one is. What is chosen is staged and pushed once per
 //! batch; a connection that turns out to be closed then gives its messages back.
 
+use std::collections::VecDeque;
+
 use super::chunks::Place;
 use super::consumers::{Key, Unsent};
-use super::handle::{Reason, ReplyTo};
+use super::handle::{InTurn, Reason, ReplyTo};
+use super::unacked::Entry;
 use super::{Effects, Queue, saturated};
+use crate::host::Lsn;
 use crate::inbox::{Answer, ConsumerId, Event};
 use crate::message::{RecordRef, Records};
 
@@ -19,6 +23,12 @@ impl Queue {
     pub(super) fn deliver(&mut self, effects: &mut Effects) {
         let mut step = DELIVER_STEP_BYTES;
         while let Some(place) = self.ready.head() {
+            if !self.chunks.is_here(place.slot) {
+                if !self.consumers.is_empty() {
+                    self.chunks.want(place.slot);
+                }
+                break;
+            }
             let record = self.chunks.record(place);
             if self.is_overdue(record) {
                 self.lose_head(0, Reason::Expired);
@@ -46,13 +56,31 @@ impl Queue {
         match acked {
             Some(id) => {
                 self.totals.deliver += 1;
-                self.unacked.insert(place, self.chunks.record(place), id);
+                self.owe(place, id);
             }
             None => {
                 self.totals.deliver_no_ack += 1;
-                self.chunks.remove(place);
+                self.part_with(place);
             }
         }
+    }
+
+    /// A message went to somebody who will not ack it. One that is logged stays until it is
+    /// encoded, or a crash in between would lose it.
+    fn part_with(&mut self, place: Place) {
+        if self.chunks.record(place).is_logged() {
+            self.owe(place, ConsumerId::NOBODY);
+        } else {
+            self.chunks.remove(place);
+        }
+    }
+
+    /// A message out of line awaits its settlement.
+    #[inline]
+    fn owe(&mut self, place: Place, consumer: ConsumerId) {
+        let record = self.chunks.record(place);
+        let level = self.level(record);
+        self.unacked.insert(place, record, level, consumer);
     }
 
     /// A message that was never in line goes to a consumer that was chosen for it.
@@ -61,39 +89,56 @@ impl Queue {
             Some(id) => {
                 self.totals.deliver += 1;
                 let place = self.chunks.keep(record, ahead);
-                self.unacked.insert(place, record, id);
+                self.owe(place, id);
             }
-            None => self.totals.deliver_no_ack += 1,
+            None => {
+                self.totals.deliver_no_ack += 1;
+                if record.is_logged() {
+                    let place = self.chunks.keep(record, ahead);
+                    self.owe(place, ConsumerId::NOBODY);
+                }
+            }
         }
     }
 
     /// All messages of a batch go to one consumer that has room (and, if it acks, credit) for
-    /// them. False when its connection is closed; then nothing has happened.
+    /// them. Where the log has them; none when its connection is closed: then nothing has
+    /// happened, but for records in the log of messages that are still to come.
     pub(super) fn hand_over_all(
         &mut self,
         key: Key,
         records: &mut Records,
+        in_turn: Option<&InTurn>,
         bytes: usize,
         effects: &mut Effects,
-    ) -> bool {
+    ) -> Option<Lsn> {
         let count = records.len() as u64;
-        let Some(consumer) = self.consumers.get(key) else {
-            return false;
-        };
+        let consumer = self.consumers.get(key)?;
         let spec = &consumer.spec;
-        if !spec.no_ack {
+        if !spec.no_ack || self.log.is_on() {
+            let owner = if spec.no_ack {
+                ConsumerId::NOBODY
+            } else {
+                consumer.unacked += count as u32;
+                spec.id
+            };
             let ahead = records.record_bytes();
+            let max = self.settings.max_priority;
             for record in records.iter() {
-                let place = self.chunks.keep(record, ahead);
-                self.unacked.insert(place, record, spec.id);
+                if !spec.no_ack || record.is_logged() {
+                    let place = self.chunks.keep(record, ahead);
+                    let level = max.map_or(0, |max| record.priority().min(max));
+                    self.unacked.insert(place, record, level, owner);
+                }
             }
-            consumer.unacked += count as u32;
         }
+        let logged = self.log.publish(records, &[], in_turn);
+        self.chunks.logged_at(logged.first);
         spec.inbox.reserve_bytes(bytes);
         if !effects.pushed(spec.inbox.push_deliveries(spec.channel, spec.id, records)) {
             spec.inbox.release_bytes(bytes);
             self.undo_hand_over(key, records);
-            return false;
+            return None;
         }
         match spec.no_ack {
             true => self.totals.deliver_no_ack += count,
@@ -101,13 +146,13 @@ impl Queue {
         }
         self.next_ordinal += count;
         self.totals.publish += count;
-        true
+        Some(logged.last)
     }
 
     fn undo_hand_over(&mut self, key: Key, records: &Records) {
         for record in records.iter() {
-            if let Some(place) = self.unack(record.ordinal()) {
-                self.chunks.remove(place);
+            if let Some(entry) = self.unack(record.ordinal()) {
+                self.chunks.remove(entry.place);
             }
         }
         self.consumers.expel(key);
@@ -133,8 +178,8 @@ impl Queue {
             let no_ack = consumer.is_some_and(|consumer| consumer.spec.no_ack);
             for record in left.by_ref().take(run.count as usize) {
                 match no_ack {
-                    true => drop(unkept.push_record(record)),
-                    false => ordinals.push(record.ordinal()),
+                    true if !record.is_logged() => drop(unkept.push_record(record)),
+                    _ => ordinals.push(record.ordinal()),
                 }
             }
             keys.extend(key);
@@ -155,27 +200,52 @@ impl Queue {
     ) {
         self.renew_lease();
         self.active_at = Some(self.now);
-        let Some(place) = self.head_in_time() else {
-            self.totals.get_empty += 1;
-            effects.answer(reply, Answer::Empty);
-            return;
-        };
+        self.gets.push_back(Asked {
+            no_ack,
+            reply: reply.clone(),
+            consumer,
+        });
+        self.answer_gets(effects);
+    }
+
+    /// Answers those who asked, until one must wait for the disk.
+    pub(super) fn answer_gets(&mut self, effects: &mut Effects) {
+        while let Some(asked) = self.gets.pop_front() {
+            match self.head_in_time() {
+                Head::OnDisk => {
+                    self.gets.push_front(asked);
+                    return;
+                }
+                Head::None => {
+                    self.totals.get_empty += 1;
+                    effects.answer(&asked.reply, Answer::Empty);
+                }
+                Head::Here(place) => self.give(place, &asked, effects),
+            }
+        }
+        if self.gets.capacity() > 0 {
+            self.gets = VecDeque::new();
+        }
+    }
+
+    fn give(&mut self, place: Place, asked: &Asked, effects: &mut Effects) {
         self.ready.take_head_of(0, &mut self.chunks);
         // What is too late behind it is not counted as left.
         self.expire();
-        if !self.answer_with(place, reply, effects) {
-            self.put_back(place);
+        let record = self.chunks.record(place);
+        if !self.answer_with(place, &asked.reply, effects) {
+            let level = self.level(record);
+            let entry = Entry::new(place, record, level, asked.consumer);
+            self.put_back(&entry);
             return;
         }
-        let record = self.chunks.record(place);
         self.totals.redeliver += u64::from(record.is_redelivered());
-        if no_ack {
+        if asked.no_ack {
             self.totals.get_no_ack += 1;
-            self.chunks.remove(place);
+            self.part_with(place);
         } else {
             self.totals.get += 1;
-            self.unacked
-                .insert(place, self.chunks.record(place), consumer);
+            self.owe(place, asked.consumer);
         }
     }
 
@@ -198,13 +268,34 @@ impl Queue {
     }
 
     /// The head that may still be delivered; those that are too late go.
-    fn head_in_time(&mut self) -> Option<Place> {
+    fn head_in_time(&mut self) -> Head {
         loop {
-            let place = self.ready.head()?;
+            let Some(place) = self.ready.head() else {
+                return Head::None;
+            };
+            if !self.chunks.is_here(place.slot) {
+                self.chunks.want(place.slot);
+                return Head::OnDisk;
+            }
             if !self.is_overdue(self.chunks.record(place)) {
-                return Some(place);
+                return Head::Here(place);
             }
             self.lose_head(0, Reason::Expired);
         }
     }
+}
+
+/// The message that would be next.
+enum Head {
+    None,
+    Here(Place),
+    OnDisk,
+}
+
+/// A basic.get that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Asked {
+    no_ack: bool,
+    pub(super) reply: ReplyTo,
+    consumer: ConsumerId,
 }

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use smallvec::SmallVec;
 
+use super::chunks::page::{PageFree, PageIn, PageOut};
 use super::command::Command;
 use super::handle::{Deletion, QueueHandle, QueueHost, ReplyTo};
 use crate::credit::ChannelCredit;
@@ -19,10 +20,17 @@ pub(super) struct Effects {
     skipped: Vec<(Arc<Inbox>, Arc<ChannelCredit>)>,
     /// Connections whose channels got credit back.
     pub(super) freed: Vec<Arc<Inbox>>,
+    /// Connections all of whose batches have reached their queues.
+    pub(super) arrived: Vec<Arc<Inbox>>,
     pub(super) arm: Option<Timestamp>,
     pub(super) dead_letters: bool,
     /// A bounded step ended before the work did.
     pub(super) unfinished: bool,
+    pub(super) pages_out: Vec<PageOut>,
+    pub(super) pages_in: Vec<PageIn>,
+    pub(super) pages_free: Vec<PageFree>,
+    /// Messages that were in a page that cannot be read.
+    pub(super) lost: u64,
     pub(super) deleted: Option<Deletion>,
     pub(super) failed: Option<String>,
 }
@@ -65,10 +73,14 @@ impl Effects {
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
+        for inbox in self.arrived.drain(..) {
+            inbox.wake();
+        }
         let resume = self.register(queue) | self.resume_others(queue, now) | self.unfinished;
         if let Some(deadline) = self.arm {
             host.arm(queue, deadline);
         }
+        self.page(queue, host);
         if self.dead_letters {
             host.dead_letters_waiting(queue, now);
         }
@@ -79,6 +91,21 @@ impl Effects {
             host.deleted(queue, reason, now);
         }
         resume
+    }
+
+    fn page(&mut self, queue: &Arc<QueueHandle>, host: &dyn QueueHost) {
+        for page in self.pages_out.drain(..) {
+            host.write_page(queue, page);
+        }
+        for page in self.pages_in.drain(..) {
+            host.read_page(queue, page);
+        }
+        for page in self.pages_free.drain(..) {
+            host.free_page(page);
+        }
+        if self.lost > 0 {
+            host.messages_lost(queue, self.lost);
+        }
     }
 
     /// Leaves the queue's name with the connections that had no room. What became ready before

@@ -39,6 +39,13 @@ impl Queue {
         let mut line = 0;
         // A line that gets empty is gone, and the next one stands in its place.
         while let Some(place) = self.ready.head_of(line) {
+            if !self.chunks.is_here(place.slot) {
+                if self.settings.message_ttl.is_some() || self.chunks.may_expire(place.slot) {
+                    self.chunks.want(place.slot);
+                }
+                line += 1;
+                continue;
+            }
             let deadline = self.deadline(self.chunks.record(place));
             if left == 0 || deadline.is_none_or(|at| at > self.now) {
                 line += 1;
@@ -72,6 +79,7 @@ impl Queue {
     pub(super) fn arm(&mut self, effects: &mut Effects) {
         let heads = self.ready.heads();
         let next = heads
+            .filter(|place| self.chunks.is_here(place.slot))
             .filter_map(|place| self.deadline(self.chunks.record(place)))
             .chain(self.lease_end())
             .min();

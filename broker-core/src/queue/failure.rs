@@ -10,6 +10,7 @@ use super::handle::{Batch, Command, Deletion, ReplyTo};
 use super::publishing::confirm;
 use super::{Effects, Life, Queue};
 use crate::error::BrokerError;
+use crate::host::Lsn;
 use crate::inbox::Answer;
 use crate::time::Timestamp;
 
@@ -53,10 +54,15 @@ impl Queue {
         };
         effects.failed = Some(panic_message(panic.as_ref()));
         let now = self.now;
-        let fresh = Queue::new(self.identity.clone(), self.settings.clone());
+        let journal = self.log.journal();
+        let share = self.share.renewed();
+        let fresh = Queue::new(self.identity.clone(), self.settings.clone(), journal, share);
         let broken = std::mem::replace(self, fresh);
         self.life = Life::Failed;
         self.now = now;
+        self.gets = broken.gets;
+        let why = self.crashed();
+        self.refuse_gets(effects, &why);
         // Its consumers are told if that does not panic too.
         let consumers = broken.consumers;
         drop(catch_unwind(AssertUnwindSafe(|| {
@@ -74,9 +80,14 @@ impl Queue {
         match command {
             Command::Publish(mut batch) => self.decline_batch(&mut batch, effects),
             Command::DeadLettered { ordinals } => self.dead_lettered(&ordinals),
+            Command::PageRead { job, records } => self.page_read(job, records, effects),
+            Command::PageWritten { job, at, .. } => self.page_written(job, at, false),
             Command::Delete { reason, .. } => self.delete_failed(reason, effects),
             _ => {}
         }
+        self.log.finish();
+        self.finish_pages(effects);
+        effects.dead_letters |= self.dead.announce();
     }
 
     fn declining_answer(&self, command: &Command) -> Answer {
@@ -98,7 +109,7 @@ impl Queue {
             Life::Failed => (0..batch.records.len()).collect(),
             Life::Running | Life::Deleted => Vec::new(),
         };
-        confirm(batch, &refused, effects);
+        confirm(batch, &refused, Lsn::NONE, effects);
         batch.records.clear();
     }
 
@@ -130,6 +141,7 @@ fn asker(command: &Command) -> Option<ReplyTo> {
         | Command::Delete { reply, .. } => reply.clone(),
         Command::Publish(_)
         | Command::Ack { .. }
+        | Command::Sent { .. }
         | Command::Requeue { .. }
         | Command::Reject { .. }
         | Command::Return { .. }
@@ -138,6 +150,11 @@ fn asker(command: &Command) -> Option<ReplyTo> {
         | Command::Resume
         | Command::DeadLettered { .. }
         | Command::Configure(_)
+        | Command::PageWritten { .. }
+        | Command::PageRead { .. }
+        | Command::Restore(_)
+        | Command::Release { .. }
+        | Command::Shrink
         | Command::Remove { .. } => None,
     }
 }

@@ -12,7 +12,17 @@
 use std::collections::VecDeque;
 
 use super::chunks::{Chunks, Place, Slot};
+use crate::journal::Runs;
 use crate::message::{Position, RecordRef};
+
+/// Where a message is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Find {
+    At(Place),
+    Nowhere,
+    /// In this chunk, which must be read first.
+    OnDisk(Slot),
+}
 
 #[derive(Debug)]
 pub(super) struct Fifo {
@@ -45,7 +55,12 @@ impl Fifo {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, chunks: &mut Chunks, record: RecordRef<'_>, expected: usize) {
+    pub(super) fn push(
+        &mut self,
+        chunks: &mut Chunks,
+        record: RecordRef<'_>,
+        expected: usize,
+    ) -> Place {
         let back = self.slots.back().copied();
         let place = chunks.append(back, record, expected);
         if back != Some(place.slot) {
@@ -54,6 +69,46 @@ impl Fifo {
             }
             self.slots.push_back(place.slot);
         }
+        place
+    }
+
+    /// A chunk that was found at the start joins the end of the line.
+    pub(super) fn push_chunk(&mut self, slot: Slot) {
+        if self.slots.is_empty() {
+            self.cursor = Position(0);
+        }
+        self.slots.push_back(slot);
+    }
+
+    /// The first chunks of the line, at most `max`.
+    pub(super) fn first_slots(&self, max: usize) -> impl Iterator<Item = Slot> {
+        self.slots.iter().copied().take(max)
+    }
+
+    /// The first chunk was read: the cursor goes to the first record in it that is in line.
+    pub(super) fn arrived(&mut self, slot: Slot, chunks: &mut Chunks) {
+        let Some(head) = self.head().filter(|head| head.slot == slot) else {
+            return;
+        };
+        let is_alive = chunks.has(head) && !chunks.record(head).is_removed();
+        if !is_alive {
+            self.advance(chunks);
+        }
+    }
+
+    /// The chunk is lost: the line goes on without it. False if it is not in this line.
+    pub(super) fn lose(&mut self, slot: Slot, chunks: &mut Chunks) -> bool {
+        let Some(index) = self.slots.iter().position(|&other| other == slot) else {
+            return false;
+        };
+        self.slots.remove(index);
+        if index == 0
+            && let Some(&next) = self.slots.front()
+        {
+            self.cursor = Position(0);
+            self.arrived(next, chunks);
+        }
+        true
     }
 
     /// Steps behind the head, which stays alive or was removed.
@@ -67,6 +122,10 @@ impl Fifo {
             match (next, self.slots.front()) {
                 (_, None) => return,
                 (Some(position), Some(&slot)) => {
+                    if !chunks.is_here(slot) {
+                        self.cursor = position;
+                        return;
+                    }
                     if !chunks.record(Place { slot, position }).is_removed() {
                         self.cursor = position;
                         return;
@@ -79,12 +138,27 @@ impl Fifo {
     }
 
     /// Where a message lies, if it stands in line here.
-    pub(super) fn find(&self, chunks: &Chunks, ordinal: u64) -> Option<Place> {
+    pub(super) fn find(&self, chunks: &Chunks, ordinal: u64) -> Find {
+        match self.find_slot(chunks, ordinal) {
+            Some((_, slot)) if !chunks.is_here(slot) && chunks.has_away_in(slot, ordinal) => {
+                Find::OnDisk(slot)
+            }
+            Some((index, slot)) if chunks.is_here(slot) => self
+                .find_in(index, slot, chunks, ordinal)
+                .map_or(Find::Nowhere, Find::At),
+            _ => Find::Nowhere,
+        }
+    }
+
+    fn find_slot(&self, chunks: &Chunks, ordinal: u64) -> Option<(usize, Slot)> {
         let behind = self
             .slots
             .partition_point(|&slot| chunks.first_ordinal(slot) <= ordinal);
         let index = behind.checked_sub(1)?;
-        let slot = self.slots[index];
+        Some((index, self.slots[index]))
+    }
+
+    fn find_in(&self, index: usize, slot: Slot, chunks: &Chunks, ordinal: u64) -> Option<Place> {
         let mut next = match index {
             0 => Some(self.cursor),
             _ => chunks.next(slot, None),
@@ -101,16 +175,10 @@ impl Fifo {
         None
     }
 
-    /// Drops all of it.
-    pub(super) fn clear(&mut self, chunks: &mut Chunks) {
-        while self.slots.len() > 1 {
-            if let Some(slot) = self.slots.pop_back() {
-                chunks.discard(slot);
-            }
-        }
-        while let Some(head) = self.head() {
-            chunks.remove(head);
-            self.advance(chunks);
+    /// Drops all of it; what is not in line is in `kept`.
+    pub(super) fn clear(&mut self, kept: &Runs, chunks: &mut Chunks) {
+        for slot in std::mem::take(&mut self.slots) {
+            chunks.retain(slot, kept);
         }
     }
 

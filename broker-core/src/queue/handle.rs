@@ -14,16 +14,22 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Queue;
-pub use super::command::{Batch, Command, ConsumerSpec, ReplyTo};
+pub use super::budget::Budget;
+use super::budget::Share;
+pub use super::chunks::page::{Job, PageAt, PageFree, PageIn, PageOut};
+pub use super::command::{Batch, Command, ConsumerSpec, InTurn, ReplyTo};
 pub use super::dead_letter::{DeadLetter, Reason};
 use super::effects::Effects;
 use super::pending::Pending;
+pub use super::restoring::Found;
 pub use super::settings::{DeadLetterTo, Overflow, Settings};
 pub use super::snapshot::{ConsumerSnapshot, Counts, Snapshot, Totals};
+use crate::host::Lsn;
+use crate::journal::Journal;
 use crate::time::Timestamp;
 
 /// One life of a queue: never used again, not even for a queue of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u64);
 
 /// What a queue is from its first to its last moment.
@@ -69,6 +75,28 @@ pub trait QueueHost: Send + Sync {
     /// The queue is gone. Its dead letters, if it has any, can still be taken.
     fn deleted(&self, queue: &Arc<QueueHandle>, reason: Deletion, now: Timestamp);
 
+    /// The log for the messages of durable queues, if there is one.
+    fn journal(&self) -> Option<Arc<dyn Journal>> {
+        None
+    }
+
+    /// The memory for messages, if it is limited. Then pages are written and read.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
+
+    /// Has a page written, and submits [`Command::PageWritten`].
+    fn write_page(&self, queue: &Arc<QueueHandle>, page: PageOut);
+
+    /// Has a page read, and submits [`Command::PageRead`].
+    fn read_page(&self, queue: &Arc<QueueHandle>, page: PageIn);
+
+    /// A page is not needed any more.
+    fn free_page(&self, page: PageFree);
+
+    /// Messages are lost, because a page cannot be read.
+    fn messages_lost(&self, queue: &Arc<QueueHandle>, count: u64);
+
     /// The queue's machine panicked: it refuses everything from now on.
     fn failed(&self, queue: &Arc<QueueHandle>, message: &str);
 }
@@ -91,7 +119,12 @@ impl QueueHandle {
         host: Arc<dyn QueueHost>,
     ) -> Arc<QueueHandle> {
         Arc::new_cyclic(|this| QueueHandle {
-            queue: Mutex::new(Queue::new(identity.clone(), settings)),
+            queue: Mutex::new(Queue::new(
+                identity.clone(),
+                settings,
+                identity.durable.then(|| host.journal()).flatten(),
+                Share::new(host.budget()),
+            )),
             identity,
             host,
             closed: AtomicBool::new(false),
@@ -128,10 +161,23 @@ impl QueueHandle {
             Some(queue) => self.run(queue, now, |queue, effects| {
                 queue.publish_guarded(now, batch, effects);
             }),
-            None => self.leave(now, Command::Publish(std::mem::take(batch))),
+            None => {
+                if let Some(origin) = &batch.origin {
+                    origin.note_on_the_way();
+                }
+                self.leave(now, Command::Publish(std::mem::take(batch)));
+            }
         }
-        batch.records.clear();
-        batch.confirms.clear();
+        batch.clear();
+    }
+
+    /// [`Self::publish`] that waits while the queue is busy: what is published here is in the log
+    /// when this returns.
+    pub fn publish_waiting(self: &Arc<Self>, now: Timestamp, batch: &mut Batch) {
+        self.run(self.queue.lock(), now, |queue, effects| {
+            queue.publish_guarded(now, batch, effects);
+        });
+        batch.clear();
     }
 
     /// Up to `max` messages that wait to be dead-lettered, oldest death first. They stay with the
@@ -143,6 +189,11 @@ impl QueueHandle {
     /// Where the queue's dead letters go at the moment.
     pub fn dead_letter_to(&self) -> Option<DeadLetterTo> {
         self.look(|queue| queue.dead_letter_to())
+    }
+
+    /// The first record of the log that the queue needs; none when it needs nothing of it.
+    pub fn needed_from(&self) -> Option<Lsn> {
+        self.look(|queue| queue.needed_from().map(Lsn))
     }
 
     /// What the queue holds at the moment.
@@ -178,7 +229,7 @@ impl QueueHandle {
             Ok(()) => self.take_along(),
             Err(command) => {
                 self.run(self.queue.lock(), now, |queue, effects| {
-                    queue.apply_guarded(now, command, effects);
+                    apply_left(queue, now, command, effects);
                 });
             }
         }
@@ -219,7 +270,7 @@ impl QueueHandle {
 
     fn apply_pending(&self, queue: &mut Queue, effects: &mut Effects) {
         for (now, command) in self.pending.take() {
-            queue.apply_guarded(now, command, effects);
+            apply_left(queue, now, command, effects);
         }
     }
 
@@ -233,6 +284,20 @@ impl QueueHandle {
         if effects.carry_out(self, self.host.as_ref(), now) {
             self.pending.leave_resume(now);
         }
+    }
+}
+
+/// Carries out a command that could not be carried out at once.
+fn apply_left(queue: &mut Queue, now: Timestamp, command: Command, effects: &mut Effects) {
+    let origin = match &command {
+        Command::Publish(batch) => batch.origin.clone(),
+        _ => None,
+    };
+    queue.apply_guarded(now, command, effects);
+    if let Some(origin) = origin
+        && origin.note_arrived()
+    {
+        effects.arrived.push(origin);
     }
 }
 

@@ -13,7 +13,13 @@ impl Queue {
         if self.refuses_overflow() {
             return;
         }
-        while self.exceeds(0, 0) {
+        while self.exceeds(0, 0)
+            && let Some(head) = self.ready.head()
+        {
+            if !self.chunks.is_here(head.slot) {
+                // It goes on when the head has been read.
+                return self.chunks.want(head.slot);
+            }
             self.lose_head(0, Reason::MaxLen);
         }
     }
@@ -41,7 +47,8 @@ impl Queue {
         {
             self.next_ordinal += 1;
             let place = self.chunks.keep(record, 0);
-            self.dead.add(record.ordinal(), place, Reason::MaxLen);
+            self.dead
+                .add(record.ordinal(), place, false, Reason::MaxLen);
         }
     }
 

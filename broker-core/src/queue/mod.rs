@@ -19,6 +19,7 @@
 //! to its end here in [`Queue::apply`], then [`Queue::finish`] delivers, expires and tidies.
 //! Threads, locks and panics are `handle`'s business.
 
+pub mod budget;
 mod chunks;
 mod command;
 mod consumer;
@@ -33,10 +34,13 @@ mod failure;
 mod fifo;
 pub mod handle;
 mod limits;
+mod log;
+mod paging;
 mod pending;
 mod publishing;
 mod ready;
 mod removal;
+mod restoring;
 mod settings;
 mod settling;
 mod snapshot;
@@ -48,12 +52,19 @@ mod unacked;
 
 pub use handle::*;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use crate::inbox::Answer;
+use crate::journal::Journal;
 use crate::time::Timestamp;
-use chunks::Chunks;
+use budget::Share;
+use chunks::{Chunks, Slot};
 use consumers::Consumers;
 use dead::Dead;
+use delivery::Asked;
 use effects::Effects;
+use log::QueueLog;
 use ready::Ready;
 use unacked::Unacked;
 
@@ -82,6 +93,14 @@ struct Queue {
     unacked: Unacked,
     dead: Dead,
     consumers: Consumers,
+    log: QueueLog,
+    share: Share,
+    /// Those who wait for a message that is read from disk.
+    gets: VecDeque<Asked>,
+    /// Messages to be taken out of the middle once they are read from disk.
+    removals: Vec<u64>,
+    /// The log was asked to go up to here.
+    release_upto: u64,
     totals: Totals,
     /// When the queue was last used as x-expires means it; none before the first command.
     leased_at: Option<Timestamp>,
@@ -91,14 +110,24 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(identity: Identity, settings: Settings) -> Queue {
+    fn new(
+        identity: Identity,
+        settings: Settings,
+        journal: Option<Arc<dyn Journal>>,
+        share: Share,
+    ) -> Queue {
         Queue {
+            log: QueueLog::new(identity.id, journal),
+            share,
+            gets: VecDeque::new(),
+            removals: Vec::new(),
+            release_upto: 0,
+            chunks: Chunks::new(identity.id),
             identity,
             settings,
             life: Life::Running,
             now: Timestamp::default(),
             next_ordinal: 1,
-            chunks: Chunks::default(),
             ready: Ready::default(),
             unacked: Unacked::default(),
             dead: Dead::default(),
@@ -126,6 +155,7 @@ impl Queue {
                 consumer,
             } => self.get(no_ack, &reply, consumer, effects),
             Command::Ack { ordinals } => self.ack(&ordinals),
+            Command::Sent { ordinals } => self.sent(&ordinals),
             Command::Requeue { ordinals } => self.requeue(&ordinals),
             Command::Reject { ordinals } => self.reject(&ordinals),
             Command::Return { ordinals, records } => self.put_back_unseen(&ordinals, &records),
@@ -144,6 +174,11 @@ impl Queue {
             Command::Resume => self.consumers.resume(),
             Command::DeadLettered { ordinals } => self.dead_lettered(&ordinals),
             Command::Configure(settings) => self.configure(settings),
+            Command::PageWritten { job, at, durable } => self.page_written(job, at, durable),
+            Command::PageRead { job, records } => self.page_read(job, records, effects),
+            Command::Restore(found) => self.restore(*found),
+            Command::Release { upto } => self.release(upto.0, effects),
+            Command::Shrink => self.shrink(effects),
             Command::Remove { ordinals } => self.remove(&ordinals),
         }
         self.finish(effects);
@@ -172,12 +207,17 @@ impl Queue {
             self.expire();
             self.drop_gone_consumers(effects);
         }
+        let lsn = self.log.finish();
+        self.chunks.logged_at(lsn);
+        self.chunks.settled_at(lsn);
         self.consumers.take_freed(effects);
         effects.dead_letters |= self.dead.announce();
         if self.life == Life::Running {
             self.arm(effects);
             self.compact();
+            self.page(effects);
         }
+        self.finish_pages(effects);
     }
 
     fn count(&self, reply: &ReplyTo, effects: &mut Effects) {
@@ -203,12 +243,12 @@ impl Queue {
 
     fn dead_lettered(&mut self, ordinals: &[u64]) {
         for &ordinal in ordinals {
-            self.dead.settle(ordinal, &mut self.chunks);
+            self.dead.settle(ordinal, &mut self.chunks, &mut self.log);
         }
     }
 
     fn take_dead_letters(&mut self, max: usize) -> Vec<DeadLetter> {
-        self.dead.take(max, &self.chunks)
+        self.dead.take(max, &mut self.chunks)
     }
 
     fn dead_letter_to(&self) -> Option<DeadLetterTo> {
@@ -222,13 +262,17 @@ impl Queue {
     /// Copies chunks together that are mostly dead, and tells everybody who refers to a place.
     fn compact(&mut self) {
         while let Some(slot) = self.chunks.next_sparse() {
-            let (unacked, dead, ready) = (&mut self.unacked, &mut self.dead, &mut self.ready);
-            self.chunks.compact(slot, |ordinal, old, new| {
-                if !unacked.moved(ordinal, new) && !dead.moved(ordinal, new) {
-                    ready.moved(ordinal, old, new);
-                }
-            });
+            self.compact_chunk(slot);
         }
+    }
+
+    fn compact_chunk(&mut self, slot: Slot) {
+        let (unacked, dead, ready) = (&mut self.unacked, &mut self.dead, &mut self.ready);
+        self.chunks.compact(slot, |ordinal, old, new| {
+            if !unacked.moved(ordinal, new) && !dead.moved(ordinal, new) {
+                ready.moved(ordinal, old, new);
+            }
+        });
     }
 }
 

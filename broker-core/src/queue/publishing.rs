@@ -3,8 +3,9 @@
 //! Two ways in. When the queue is empty and its only consumer has room for all, the whole batch
 //! moves into the consumer's inbox as it is. Otherwise each message finds its own way.
 
-use super::handle::Batch;
+use super::handle::{Batch, InTurn};
 use super::{Effects, Queue};
+use crate::host::Lsn;
 use crate::inbox::Event;
 use crate::message::{Position, RecordRef, Records};
 
@@ -17,32 +18,42 @@ impl Queue {
     pub(super) fn take_batch(&mut self, batch: &mut Batch, effects: &mut Effects) {
         self.active_at = Some(self.now);
         let mut refused = Vec::new();
-        if !self.pass_whole(&mut batch.records, effects) {
-            self.take_each(&mut batch.records, &mut refused, effects);
+        let in_turn = batch.in_turn.take();
+        let lsn = match self.pass_whole(&mut batch.records, in_turn.as_ref(), effects) {
+            Some(lsn) => lsn,
+            None => {
+                let records = &mut batch.records;
+                self.take_each(records, in_turn.as_ref(), &mut refused, effects)
+            }
+        };
+        if lsn != Lsn::NONE
+            && let Some(origin) = &batch.origin
+        {
+            origin.note_logged(lsn);
         }
-        confirm(batch, &refused, effects);
+        confirm(batch, &refused, lsn, effects);
     }
 
-    /// The fast way: the batch becomes the delivery. False when it does not fit the moment; then
-    /// nothing has happened.
-    fn pass_whole(&mut self, records: &mut Records, effects: &mut Effects) -> bool {
+    /// The fast way: the batch becomes the delivery. Where the log has it; none when it does not
+    /// fit the moment: then nothing has happened.
+    fn pass_whole(
+        &mut self,
+        records: &mut Records,
+        in_turn: Option<&InTurn>,
+        effects: &mut Effects,
+    ) -> Option<Lsn> {
         if !self.ready.is_empty()
             || records.record_bytes() > WHOLE_BYTES_MAX
             || self.refuses_overflow()
         {
-            return false;
+            return None;
         }
-        let Some(bytes) = self
+        let bytes = self
             .stamp_all(records)
-            .filter(|&bytes| bytes <= WHOLE_BYTES_MAX)
-        else {
-            return false;
-        };
+            .filter(|&bytes| bytes <= WHOLE_BYTES_MAX)?;
         let count = records.len() as u32;
-        let Some(key) = self.consumers.claim_all(count) else {
-            return false;
-        };
-        self.hand_over_all(key, records, bytes, effects)
+        let key = self.consumers.claim_all(count)?;
+        self.hand_over_all(key, records, in_turn, bytes, effects)
     }
 
     /// Gives all of them their ordinals and times without taking them in yet. The sum of their
@@ -67,9 +78,10 @@ impl Queue {
     fn take_each(
         &mut self,
         records: &mut Records,
+        in_turn: Option<&InTurn>,
         refused: &mut Vec<usize>,
         effects: &mut Effects,
-    ) {
+    ) -> Lsn {
         let mut next = records.first();
         let mut index = 0;
         while let Some(position) = next {
@@ -81,8 +93,11 @@ impl Queue {
             }
             index += 1;
         }
+        let logged = self.log.publish(records, refused, in_turn);
+        self.chunks.logged_at(logged.first);
         records.clear();
         self.flush(effects);
+        logged.last
     }
 
     /// Delivers the message if it is first and somebody takes it now; puts it in line otherwise.
@@ -120,11 +135,13 @@ impl Queue {
         let mut head = records.head_mut(position);
         head.set_ordinal(ordinal);
         head.set_enqueued_at(self.now);
+        head.set_logged(self.log.is_on());
     }
 }
 
 /// Tells the publisher, if it waits for confirms. `refused` are indexes in the batch, ascending.
-pub(super) fn confirm(batch: &mut Batch, refused: &[usize], effects: &mut Effects) {
+/// The confirms wait until the log is durable to `lsn`.
+pub(super) fn confirm(batch: &mut Batch, refused: &[usize], lsn: Lsn, effects: &mut Effects) {
     if batch.confirms.is_empty() {
         return;
     }
@@ -140,5 +157,10 @@ pub(super) fn confirm(batch: &mut Batch, refused: &[usize], effects: &mut Effect
         }
         before = behind;
     }
-    effects.pushed(origin.push_event(Event::Published { confirms, rejected }, None));
+    let event = Event::Published {
+        confirms,
+        rejected,
+        lsn,
+    };
+    effects.pushed(origin.push_event(event, None));
 }

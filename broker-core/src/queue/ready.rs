@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::chunks::{Chunks, Place};
-use super::fifo::Fifo;
+use super::chunks::{Chunks, Place, Slot};
+use super::fifo::{Fifo, Find};
+use super::log::QueueLog;
 use super::tally::Tally;
+use crate::journal::Runs;
 use crate::message::RecordRef;
 
 #[derive(Debug)]
@@ -39,6 +41,16 @@ impl Line {
     fn is_empty(&self) -> bool {
         self.returned.is_empty() && self.fifo.is_empty()
     }
+}
+
+/// What came of taking a message out of the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    Done,
+    /// It is not ready here.
+    Absent,
+    /// It can be done once its chunk is read.
+    OnDisk,
 }
 
 /// All ready messages of a queue.
@@ -99,51 +111,107 @@ impl Ready {
         record: RecordRef<'_>,
         chunks: &mut Chunks,
         expected: usize,
-    ) {
+    ) -> Place {
         self.tally.add(record);
-        self.line(priority).fifo.push(chunks, record, expected);
+        self.line(priority).fifo.push(chunks, record, expected)
     }
 
     /// A message goes back to its place.
-    pub(super) fn put_back(&mut self, priority: u8, place: Place, chunks: &Chunks) {
-        let record = chunks.record(place);
-        self.tally.add(record);
-        let former = self.line(priority).returned.insert(record.ordinal(), place);
+    pub(super) fn put_back(&mut self, priority: u8, ordinal: u64, place: Place, tally: Tally) {
+        self.tally.add_all(tally);
+        let former = self.line(priority).returned.insert(ordinal, place);
         debug_assert!(former.is_none(), "a message comes back once");
     }
 
-    /// Takes a message out of the middle and ends it. False if it is not here.
-    pub(super) fn remove(&mut self, ordinal: u64, chunks: &mut Chunks) -> bool {
+    /// A chunk that was found at the start, with so many messages.
+    pub(super) fn push_chunk(&mut self, priority: u8, slot: Slot, tally: Tally) {
+        self.tally.add_all(tally);
+        self.line(priority).fifo.push_chunk(slot);
+    }
+
+    /// The chunks that are needed next, at most `max` of them.
+    pub(super) fn next_slots(&self, max: usize) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = Vec::new();
+        for line in &self.lines {
+            let returned = line.returned.values().map(|place| place.slot);
+            for slot in returned.take(max).chain(line.fifo.first_slots(max)) {
+                if slots.len() < max && !slots.contains(&slot) {
+                    slots.push(slot);
+                }
+            }
+        }
+        slots
+    }
+
+    /// A chunk was read; before, its ready messages were taken for `before`.
+    pub(super) fn arrived(&mut self, slot: Slot, before: Tally, now: Tally, chunks: &mut Chunks) {
+        self.tally.subtract_all(before);
+        self.tally.add_all(now);
+        for line in &mut self.lines {
+            line.fifo.arrived(slot, chunks);
+        }
+        self.lines.retain(|line| !line.is_empty());
+    }
+
+    /// A chunk is lost with the ready messages in it.
+    pub(super) fn lose(&mut self, slot: Slot, ready: Tally, chunks: &mut Chunks) {
+        self.tally.subtract_all(ready);
+        for line in &mut self.lines {
+            line.returned.retain(|_, place| place.slot != slot);
+            line.fifo.lose(slot, chunks);
+        }
+        self.lines.retain(|line| !line.is_empty());
+    }
+
+    /// Takes a message out of the middle and ends it, or wants its chunk.
+    pub(super) fn remove(
+        &mut self,
+        ordinal: u64,
+        chunks: &mut Chunks,
+        log: &mut QueueLog,
+    ) -> Removal {
         for index in 0..self.lines.len() {
             let line = &mut self.lines[index];
             let is_head = line.fifo.head();
             let place = match line.returned.remove(&ordinal) {
                 Some(place) => place,
                 None => match line.fifo.find(chunks, ordinal) {
-                    Some(place) => place,
-                    None => continue,
+                    Find::At(place) => place,
+                    Find::Nowhere => continue,
+                    Find::OnDisk(slot) => {
+                        chunks.want(slot);
+                        return Removal::OnDisk;
+                    }
                 },
             };
-            self.tally.subtract(chunks.record(place));
-            chunks.remove(place);
+            if !chunks.is_here(place.slot) {
+                line.returned.insert(ordinal, place);
+                chunks.want(place.slot);
+                return Removal::OnDisk;
+            }
+            let record = chunks.record(place);
+            self.tally.subtract(record);
+            let is_logged = record.is_logged();
+            log.gone(ordinal, is_logged);
+            chunks.end(place, ordinal, is_logged);
             if is_head == Some(place) {
                 line.fifo.advance(chunks);
             }
             if line.is_empty() {
                 self.lines.remove(index);
             }
-            return true;
+            return Removal::Done;
         }
-        false
+        Removal::Absent
     }
 
-    /// Ends all of them and tells how many there were.
-    pub(super) fn clear(&mut self, chunks: &mut Chunks) -> u64 {
+    /// Ends all of them and tells how many there were. What is not ready is in `kept`.
+    pub(super) fn clear(&mut self, kept: &Runs, chunks: &mut Chunks) -> u64 {
         for mut line in std::mem::take(&mut self.lines) {
-            for place in line.returned.into_values() {
-                chunks.remove(place);
+            for (ordinal, place) in line.returned {
+                chunks.end(place, ordinal, true);
             }
-            line.fifo.clear(chunks);
+            line.fifo.clear(kept, chunks);
         }
         std::mem::take(&mut self.tally).count
     }

@@ -1,28 +1,52 @@
 //! Messages that are taken away, one by one or all of them, and the end of the queue itself.
 
-use super::chunks::Chunks;
 use super::handle::{Deletion, ReplyTo};
+use super::ready::Removal;
 use super::{Effects, Life, Queue, saturated};
 use crate::error::BrokerError;
 use crate::inbox::Answer;
+use crate::journal::Runs;
 
 impl Queue {
     /// Drops all ready messages; they are not dead-lettered.
     pub(super) fn purge(&mut self, reply: Option<ReplyTo>, effects: &mut Effects) {
         self.active_at = Some(self.now);
-        let count = self.ready.clear(&mut self.chunks);
+        let kept = self.unsettled();
+        self.log.all_gone(&complement(&kept, self.next_ordinal));
+        let count = self.ready.clear(&kept, &mut self.chunks);
         self.totals.purged += count;
         if let Some(reply) = reply {
             effects.answer(&reply, Answer::Purged(saturated(count)));
         }
     }
 
+    /// What is not ready: unacked and dead messages.
+    fn unsettled(&self) -> Runs {
+        let ordinals = self.unacked.ordinals().chain(self.dead.ordinals());
+        let mut ordinals: Vec<u64> = ordinals.collect();
+        ordinals.sort_unstable();
+        let mut runs = Runs::new();
+        ordinals
+            .into_iter()
+            .for_each(|ordinal| runs.insert(ordinal));
+        runs
+    }
+
     /// Takes single ready messages out, wherever they stand.
     pub(super) fn remove(&mut self, ordinals: &[u64]) {
         for &ordinal in ordinals {
-            let removed = self.ready.remove(ordinal, &mut self.chunks);
-            self.totals.purged += u64::from(removed);
+            match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
+                Removal::Done => self.totals.purged += 1,
+                Removal::Absent => {}
+                Removal::OnDisk => self.removals.push(ordinal),
+            }
         }
+    }
+
+    /// Goes on with what had to wait for the disk.
+    pub(super) fn remove_arrived(&mut self) {
+        let waiting = std::mem::take(&mut self.removals);
+        self.remove(&waiting);
     }
 
     /// Deletes the queue if the conditions of queue.delete hold.
@@ -64,9 +88,25 @@ impl Queue {
         self.life = Life::Deleted;
         effects.deleted = Some(reason);
         std::mem::take(&mut self.consumers).dismiss(effects);
+        let why = BrokerError::no_queue(&self.identity.name, &self.identity.vhost);
+        self.refuse_gets(effects, &why);
         self.ready = Default::default();
         self.unacked.clear();
-        let chunks: Chunks = self.dead.rehouse(&self.chunks);
-        self.chunks = chunks;
+        let kept = self.unsettled();
+        for slot in self.chunks.slots() {
+            self.chunks.retain(slot, &kept);
+        }
     }
+}
+
+/// All ordinals below `end` that are not in `kept`: settling what is not there is nothing.
+fn complement(kept: &Runs, end: u64) -> Runs {
+    let mut rest = Runs::new();
+    let mut first = 1;
+    for run in kept.runs() {
+        rest.insert_between(first, run.first.saturating_sub(1));
+        first = run.last() + 1;
+    }
+    rest.insert_between(first, end.saturating_sub(1));
+    rest
 }

@@ -150,7 +150,11 @@ impl Queue {
     }
 
     fn head_timestamp(&self) -> Option<u64> {
-        let record = self.chunks.record(self.ready.head()?);
+        let head = self.ready.head()?;
+        if !self.chunks.is_here(head.slot) {
+            return None;
+        }
+        let record = self.chunks.record(head);
         let value = property_value(record.properties(), FLAG_TIMESTAMP).ok()??;
         Some(u64::from_be_bytes(value.try_into().ok()?))
     }

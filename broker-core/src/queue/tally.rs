@@ -24,6 +24,44 @@ impl Tally {
         }
     }
 
+    /// One message.
+    #[inline]
+    pub(super) fn of(bytes: u32, is_persistent: bool) -> Tally {
+        let (bytes, one) = (u64::from(bytes), u64::from(is_persistent));
+        Tally {
+            count: 1,
+            bytes,
+            persistent: one,
+            persistent_bytes: bytes * one,
+        }
+    }
+
+    /// So many persistent messages of unknown length.
+    pub(super) fn of_persistent(count: u64) -> Tally {
+        Tally {
+            count,
+            persistent: count,
+            ..Tally::default()
+        }
+    }
+
+    #[inline]
+    pub(super) fn add_all(&mut self, other: Tally) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+        self.persistent += other.persistent;
+        self.persistent_bytes += other.persistent_bytes;
+    }
+
+    #[inline]
+    pub(super) fn subtract_all(&mut self, other: Tally) {
+        debug_assert!(self.count >= other.count && self.bytes >= other.bytes);
+        self.count -= other.count;
+        self.bytes -= other.bytes;
+        self.persistent -= other.persistent;
+        self.persistent_bytes -= other.persistent_bytes;
+    }
+
     #[inline]
     pub(super) fn subtract(&mut self, record: RecordRef<'_>) {
         let bytes = record.body_len() as u64;

@@ -15,16 +15,59 @@ use crate::message::RecordRef;
 /// A run with fewer entries is not tidied.
 const RUN_KEPT: usize = 8;
 
-/// One unacked message.
+/// One unacked message, with what must be known of it while its record is on disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) ordinal: u64,
     /// [`Place::NOWHERE`] in a blank.
     pub(super) place: Place,
     pub(super) consumer: ConsumerId,
+    /// Bytes of the body.
+    bytes: u32,
+    /// How often it was delivered before, as far as this goes.
+    pub(super) deliveries: u16,
+    /// Its priority here.
+    pub(super) level: u8,
+    traits: u8,
 }
 
+const PERSISTENT: u8 = 1;
+const LOGGED: u8 = 2;
+
 impl Entry {
+    pub(super) fn new(
+        place: Place,
+        record: RecordRef<'_>,
+        level: u8,
+        consumer: ConsumerId,
+    ) -> Entry {
+        let persistent = if record.is_persistent() {
+            PERSISTENT
+        } else {
+            0
+        };
+        let logged = if record.is_logged() { LOGGED } else { 0 };
+        Entry {
+            ordinal: record.ordinal(),
+            place,
+            consumer,
+            bytes: record.body_len() as u32,
+            deliveries: record.delivery_count().min(u32::from(u16::MAX)) as u16,
+            level,
+            traits: persistent | logged,
+        }
+    }
+
+    pub(super) fn is_logged(&self) -> bool {
+        self.traits & LOGGED != 0
+    }
+
+    /// What it counts.
+    #[inline]
+    pub(super) fn tally(&self) -> Tally {
+        Tally::of(self.bytes, self.traits & PERSISTENT != 0)
+    }
+
     fn is_blank(&self) -> bool {
         self.place == Place::NOWHERE
     }
@@ -50,14 +93,16 @@ impl Unacked {
     }
 
     #[inline]
-    pub(super) fn insert(&mut self, place: Place, record: RecordRef<'_>, consumer: ConsumerId) {
+    pub(super) fn insert(
+        &mut self,
+        place: Place,
+        record: RecordRef<'_>,
+        level: u8,
+        consumer: ConsumerId,
+    ) {
         self.tally.add(record);
         let ordinal = record.ordinal();
-        let entry = || Entry {
-            ordinal,
-            place,
-            consumer,
-        };
+        let entry = || Entry::new(place, record, level, consumer);
         // Made where it is put: an entry that is copied costs as much as all the rest here.
         if self.run.back().is_none_or(|last| last.ordinal < ordinal) {
             self.run.push_back(entry());
@@ -66,10 +111,16 @@ impl Unacked {
         }
     }
 
-    /// The entry of an ordinal, which is settled or goes back. The caller also calls
-    /// [`Self::subtract`] with its record.
+    /// The entry of an ordinal, which is settled or goes back.
     #[inline]
     pub(super) fn take(&mut self, ordinal: u64) -> Option<Entry> {
+        let entry = self.take_entry(ordinal)?;
+        self.tally.subtract_all(entry.tally());
+        Some(entry)
+    }
+
+    #[inline]
+    fn take_entry(&mut self, ordinal: u64) -> Option<Entry> {
         let Some(index) = self.index(ordinal) else {
             return self.scattered.remove(&ordinal);
         };
@@ -83,11 +134,6 @@ impl Unacked {
         Some(entry)
     }
 
-    #[inline]
-    pub(super) fn subtract(&mut self, record: RecordRef<'_>) {
-        self.tally.subtract(record);
-    }
-
     /// A chunk was compacted. False if the message is not unacked.
     pub(super) fn moved(&mut self, ordinal: u64, new: Place) -> bool {
         let entry = match self.index(ordinal) {
@@ -95,6 +141,21 @@ impl Unacked {
             _ => self.scattered.get_mut(&ordinal),
         };
         entry.map(|entry| entry.place = new).is_some()
+    }
+
+    /// Whether the message is here.
+    pub(super) fn contains(&self, ordinal: u64) -> bool {
+        match self.index(ordinal) {
+            Some(index) if !self.run[index].is_blank() => true,
+            _ => self.scattered.contains_key(&ordinal),
+        }
+    }
+
+    /// The messages.
+    pub(super) fn ordinals(&self) -> impl Iterator<Item = u64> {
+        let run = self.run.iter().filter(|entry| !entry.is_blank());
+        run.chain(self.scattered.values())
+            .map(|entry| entry.ordinal)
     }
 
     /// Forgets all of them.

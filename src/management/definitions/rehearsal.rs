@@ -8,9 +8,11 @@ use broker_core::definition::Change;
 use broker_core::error::BrokerError;
 use broker_core::host::{Host, Lsn};
 use broker_core::inbox::Inbox;
-use broker_core::queue::handle::QueueHandle;
+use broker_core::journal::{EntryKind, Journal, RawChange};
+use broker_core::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use broker_core::time::Timestamp;
 use broker_core::topology::QueueSpec;
+use broker_core::turns::OpenTurns;
 use broker_core::vhost::Vhost;
 
 use crate::auth;
@@ -18,7 +20,7 @@ use crate::auth;
 /// Users, vhosts, exchanges, queues and bindings of a broker, on a broker of their own.
 pub(super) fn copy(broker: &Broker, now: Timestamp) -> Arc<Broker> {
     let copy = Broker::new(
-        Arc::new(Nowhere),
+        Arc::new(Nowhere::default()),
         Box::new(Nobody),
         broker.limits().clone(),
         broker.server_properties(),
@@ -53,12 +55,52 @@ fn copy_topology(vhost: &Vhost, copy: &Vhost, now: Timestamp) {
     }
 }
 
-struct Nowhere;
+/// A host that keeps nothing.
+#[derive(Debug, Default)]
+struct Nowhere(Arc<OpenTurns>);
+
+impl Journal for Nowhere {
+    fn append(&self, _kind: EntryKind, _parts: &[&[u8]]) -> Lsn {
+        Lsn::NONE
+    }
+
+    fn append_freeing(&self, _kind: EntryKind, _parts: &[&[u8]]) -> Lsn {
+        Lsn::NONE
+    }
+
+    fn append_changes(&self, _changes: Vec<RawChange>) -> Lsn {
+        Lsn::NONE
+    }
+}
 
 impl Host for Nowhere {
     fn append(&self, _changes: Vec<Change>) -> Result<Lsn, BrokerError> {
         Ok(Lsn::NONE)
     }
+
+    fn is_backlogged(&self) -> bool {
+        false
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(Nowhere::default())
+    }
+
+    fn turns(&self) -> &Arc<OpenTurns> {
+        &self.0
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
+
+    fn write_page(&self, _queue: &Arc<QueueHandle>, _page: PageOut) {}
+
+    fn read_page(&self, _queue: &Arc<QueueHandle>, _page: PageIn) {}
+
+    fn free_page(&self, _page: PageFree) {}
+
+    fn report_lost_messages(&self, _vhost: &str, _queue: &str, _count: u64) {}
 
     fn is_durable(&self, _lsn: Lsn) -> bool {
         true

@@ -34,13 +34,15 @@ pub type Entries = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
 
 /// How far a catalogue holds the map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark {
     /// Every record up to this one is in it.
     pub complete: Lsn,
     /// Some entries may be as of a record up to this one, because a checkpoint was cut short: the
     /// catalogue is of use only with a log that reaches so far.
     pub touched: Lsn,
+    /// No entry of the log up to this record is needed with it.
+    pub floor: Lsn,
 }
 
 /// An open catalogue. Its steps are separate because their order is what a power loss tests:
@@ -50,9 +52,9 @@ pub trait Catalogue: Send {
     fn mark(&self) -> Option<Mark>;
     /// Visits every entry, in no order, and checks that they are all there.
     fn scan(&self, visit: Visit<'_>) -> Result<(), CatalogueError>;
-    /// Writes the entries, which are what changed up to record `upto`. If that is cut short, the
-    /// mark says so.
-    fn apply(&mut self, entries: &Entries, upto: Lsn) -> Result<(), CatalogueError>;
+    /// Writes the entries, which are what changed up to record `upto`, and the floor that goes
+    /// with them. If that is cut short, the mark says so, and has the floor it had.
+    fn apply(&mut self, entries: &Entries, upto: Lsn, floor: Lsn) -> Result<(), CatalogueError>;
     /// Hands everything to the operating system.
     fn flush(&mut self) -> Result<(), CatalogueError>;
     /// Makes what was handed over durable.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! key 0                                            the mark
-//!     complete LSN u64, touched LSN u64, entries u64, digest u64, node id, cluster id
+//!     complete LSN u64, touched LSN u64, floor u64, entries u64, digest u64, node id, cluster id
 //! key 1, key length u16 BE, key, part u16 BE       a part of an entry's value
 //!     up to 4096 bytes; an empty value is one empty part
 //! ```
@@ -164,12 +164,18 @@ impl SledCatalogue {
         let mut cursor = Cursor::new(&value);
         let read = (|| {
             let (complete, touched) = (Lsn(cursor.u64()?), Lsn(cursor.u64()?));
+            let floor = Lsn(cursor.u64()?);
             let totals = Totals::decode(&mut cursor)?;
             let identity = Identity {
                 node: cursor.array()?,
                 cluster: cursor.array()?,
             };
-            Some((Mark { complete, touched }, totals, identity))
+            let mark = Mark {
+                complete,
+                touched,
+                floor,
+            };
+            Some((mark, totals, identity))
         })();
         let Some((mark, totals, identity)) = read else {
             return Err(damaged("its mark is not well formed"));
@@ -185,6 +191,7 @@ impl SledCatalogue {
     fn encode_mark(&self, mark: Mark, totals: &Totals) -> Vec<u8> {
         let mut value = mark.complete.0.to_le_bytes().to_vec();
         value.extend_from_slice(&mark.touched.0.to_le_bytes());
+        value.extend_from_slice(&mark.floor.0.to_le_bytes());
         totals.encode(&mut value);
         value.extend_from_slice(&self.identity.node);
         value.extend_from_slice(&self.identity.cluster);
@@ -277,19 +284,17 @@ impl Catalogue for SledCatalogue {
         }
     }
 
-    fn apply(&mut self, entries: &Entries, upto: Lsn) -> Result<(), CatalogueError> {
-        let complete = self.mark.map_or(Lsn(0), |mark| mark.complete);
+    fn apply(&mut self, entries: &Entries, upto: Lsn, floor: Lsn) -> Result<(), CatalogueError> {
+        let before = self.mark.unwrap_or_default();
+        let touched = Mark {
+            touched: upto,
+            ..before
+        };
         let mut batch = Vec::new();
         let mut bytes = 0;
         for entry in entries {
             if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
-                self.apply_batch(
-                    &batch,
-                    Mark {
-                        complete,
-                        touched: upto,
-                    },
-                )?;
+                self.apply_batch(&batch, touched)?;
                 batch.clear();
                 bytes = 0;
             }
@@ -301,6 +306,7 @@ impl Catalogue for SledCatalogue {
             Mark {
                 complete: upto,
                 touched: upto,
+                floor,
             },
         )
     }

@@ -89,18 +89,21 @@ impl SimCatalogue {
     pub fn touch(&self, entries: &Entries, upto: Lsn) {
         let mut model = self.model.lock();
         model.now.apply(entries);
-        let complete = model.now.mark.map_or(Lsn(0), |mark| mark.complete);
+        let before = model.now.mark.unwrap_or_default();
         model.now.mark = Some(Mark {
-            complete,
             touched: upto,
+            ..before
         });
     }
 
     /// It ends at this record, as an old copy of it would.
     pub fn set_back(&self, mark: Lsn) {
-        self.model.lock().now.mark = Some(Mark {
+        let mut model = self.model.lock();
+        let floor = model.now.mark.unwrap_or_default().floor.min(mark);
+        model.now.mark = Some(Mark {
             complete: mark,
             touched: mark,
+            floor,
         });
     }
 
@@ -189,7 +192,7 @@ impl Catalogue for SimCatalogue {
         Ok(())
     }
 
-    fn apply(&mut self, entries: &Entries, upto: Lsn) -> Result<(), CatalogueError> {
+    fn apply(&mut self, entries: &Entries, upto: Lsn, floor: Lsn) -> Result<(), CatalogueError> {
         self.step(Step::Apply)?;
         for (key, value) in entries {
             // A batch of its own for every entry: what is left may be cut anywhere.
@@ -199,6 +202,7 @@ impl Catalogue for SimCatalogue {
         self.model.lock().now.mark = Some(Mark {
             complete: upto,
             touched: upto,
+            floor,
         });
         self.keep();
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use super::{Event, ExtendNames, Inode, Shared, SimDisk, State, put};
+use super::{Event, ExtendNames, Inode, Shared, SimDisk, State, Update};
 use crate::store::disk::{Disk, File};
 
 impl SimDisk {
@@ -75,7 +75,7 @@ impl Disk for SimDisk {
         let mut state = self.shared.state.lock();
         let inode = *state.names.get(path).ok_or_else(|| not_found(path))?;
         state.step()?;
-        let bytes = state.inodes[inode].cache.len() as u64;
+        let bytes = state.inodes[inode].cache.allocated();
         state.free = state.free.map(|free| free + bytes);
         state.event(Event::Remove(path.to_path_buf()));
         state.rename(&parent(path), vec![(path.to_path_buf(), None)]);
@@ -146,7 +146,7 @@ impl SimFile {
 impl File for SimFile {
     fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.state()?;
-        let contents = &state.inodes[self.inode].cache;
+        let contents = &state.inodes[self.inode].cache.bytes;
         let start = contents.len().min(offset as usize);
         let count = buf.len().min(contents.len() - start);
         buf[..count].copy_from_slice(&contents[start..start + count]);
@@ -156,17 +156,28 @@ impl File for SimFile {
 
     fn pwrite(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state()?;
+        state.hanging_writes += 1;
+        while state.faults.hold_writes {
+            self.shared.released.wait(&mut state);
+        }
+        state.hanging_writes -= 1;
+        if state.life != self.life {
+            return Err(io::Error::other("the simulated process is dead"));
+        }
         state.step()?;
         if std::mem::take(&mut state.faults.next_write) {
             return Err(io::Error::other("simulated write error"));
         }
-        let end = offset + buf.len() as u64;
-        let growth = end.saturating_sub(state.inodes[self.inode].cache.len() as u64);
+        let growth = state.inodes[self.inode]
+            .cache
+            .growth(offset, buf.len() as u64);
         let short = growth - state.grow(growth);
         let buf = &buf[..buf.len() - (short as usize).min(buf.len())];
         let inode = &mut state.inodes[self.inode];
-        put(&mut inode.cache, offset, buf);
-        inode.unsynced.push((offset, buf.to_vec()));
+        inode.update(Update::Write {
+            offset,
+            bytes: buf.to_vec(),
+        });
         let (path, bytes) = (inode.path.clone(), buf.len());
         state.event(Event::Write {
             path,
@@ -193,14 +204,14 @@ impl File for SimFile {
         state.step()?;
         let failing = std::mem::take(&mut state.faults.next_sync);
         let inode = &mut state.inodes[self.inode];
-        let mut writes = std::mem::take(&mut inode.unsynced);
+        let mut updates = std::mem::take(&mut inode.unsynced);
         if failing {
             // As Linux does: the pages count as clean from now on, wherever they are.
-            inode.dropped.append(&mut writes);
+            inode.dropped.append(&mut updates);
             return Err(io::Error::other("simulated sync error"));
         }
-        for (offset, bytes) in writes {
-            put(&mut inode.device, offset, &bytes);
+        for update in &updates {
+            inode.device.apply(update);
         }
         let path = inode.path.clone();
         state.event(Event::Sync(path));
@@ -208,7 +219,34 @@ impl File for SimFile {
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.state()?.inodes[self.inode].cache.len() as u64)
+        Ok(self.state()?.inodes[self.inode].cache.size())
+    }
+
+    fn punch_hole(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let mut state = self.state()?;
+        if state.without_holes {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        state.step()?;
+        if std::mem::take(&mut state.faults.next_punch) {
+            return Err(io::Error::other("simulated failure to punch a hole"));
+        }
+        let inode = &mut state.inodes[self.inode];
+        let before = inode.cache.allocated();
+        inode.update(Update::Punch { offset, bytes });
+        let given = before - inode.cache.allocated();
+        let path = inode.path.clone();
+        state.free = state.free.map(|free| free + given);
+        state.event(Event::Punch {
+            path,
+            offset,
+            bytes,
+        });
+        Ok(())
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        Ok(self.state()?.inodes[self.inode].cache.allocated())
     }
 }
 

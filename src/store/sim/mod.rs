@@ -10,14 +10,19 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 mod catalogue;
+mod contents;
 mod files;
 mod random;
 
-pub use self::catalogue::{SimCatalogue, Step};
+use self::contents::{Contents, Update};
 use self::random::Random;
+
+pub use self::catalogue::{SimCatalogue, Step};
 
 /// What a device writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
+/// What a hole consists of.
+const BLOCK_BYTES: u64 = 4096;
 
 /// The simulated disk; clones are the same disk.
 #[derive(Clone, Default)]
@@ -49,27 +54,33 @@ struct State {
     free: Option<u64>,
     faults: Faults,
     events: Option<Vec<Event>>,
+    /// Files have no holes.
+    without_holes: bool,
     bytes_read: u64,
     /// How many callers hang in a sync.
     hanging: usize,
+    /// How many callers hang in a write.
+    hanging_writes: usize,
 }
 
 #[derive(Default)]
 struct Faults {
     next_sync: bool,
     next_write: bool,
+    next_punch: bool,
     hold_syncs: bool,
+    hold_writes: bool,
     read_only: bool,
 }
 
 #[derive(Default)]
 struct Inode {
     path: PathBuf,
-    cache: Vec<u8>,
-    device: Vec<u8>,
-    unsynced: Vec<(u64, Vec<u8>)>,
+    cache: Contents,
+    device: Contents,
+    unsynced: Vec<Update>,
     /// A sync failed: what was unsynced then may never reach the device.
-    dropped: Vec<(u64, Vec<u8>)>,
+    dropped: Vec<Update>,
 }
 
 /// One operation on names: what each of them means after it.
@@ -89,6 +100,15 @@ pub enum Event {
         offset: u64,
         /// How many.
         bytes: usize,
+    },
+    /// A hole punched into a file.
+    Punch {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// How many bytes.
+        bytes: u64,
     },
     /// A file synced.
     Sync(PathBuf),
@@ -169,6 +189,16 @@ impl SimDisk {
         self.shared.state.lock().faults.next_write = true;
     }
 
+    /// The next hole cannot be punched.
+    pub fn fail_next_punch(&self) {
+        self.shared.state.lock().faults.next_punch = true;
+    }
+
+    /// Files have no holes from now on, as on a file system that knows none.
+    pub fn set_without_holes(&self) {
+        self.shared.state.lock().without_holes = true;
+    }
+
     /// Lets every sync of a file hang until [`release_syncs`](Self::release_syncs).
     pub fn hold_syncs(&self) {
         self.shared.state.lock().faults.hold_syncs = true;
@@ -183,6 +213,22 @@ impl SimDisk {
     /// How many syncs hang now.
     pub fn hanging_syncs(&self) -> usize {
         self.shared.state.lock().hanging
+    }
+
+    /// Lets every write to a file hang until [`release_writes`](Self::release_writes).
+    pub fn hold_writes(&self) {
+        self.shared.state.lock().faults.hold_writes = true;
+    }
+
+    /// Lets hanging writes go on.
+    pub fn release_writes(&self) {
+        self.shared.state.lock().faults.hold_writes = false;
+        self.shared.released.notify_all();
+    }
+
+    /// How many writes hang now.
+    pub fn hanging_writes(&self) -> usize {
+        self.shared.state.lock().hanging_writes
     }
 
     /// Begins to record what the disk is asked to do.
@@ -216,8 +262,15 @@ impl SimDisk {
         state
             .names
             .get(path)
-            .map(|inode| state.inodes[*inode].cache.clone())
+            .map(|inode| state.inodes[*inode].cache.bytes.clone())
             .unwrap_or_default()
+    }
+
+    /// The space a file takes: its bytes without its holes; nothing if there is none.
+    pub fn allocated(&self, path: &Path) -> u64 {
+        let state = self.shared.state.lock();
+        let inode = state.names.get(path);
+        inode.map_or(0, |inode| state.inodes[*inode].cache.allocated())
     }
 
     /// The names of all files.
@@ -247,8 +300,8 @@ impl SimDisk {
     fn edit(&self, path: &Path, change: impl Fn(&mut Vec<u8>)) {
         let mut state = self.shared.state.lock();
         if let Some(inode) = state.names.get(path).copied() {
-            change(&mut state.inodes[inode].cache);
-            change(&mut state.inodes[inode].device);
+            change(&mut state.inodes[inode].cache.bytes);
+            change(&mut state.inodes[inode].device.bytes);
         }
     }
 
@@ -316,40 +369,34 @@ impl ExtendNames for BTreeMap<PathBuf, usize> {
 }
 
 impl Inode {
+    /// Changes the file as processes see it.
+    fn update(&mut self, update: Update) {
+        self.cache.apply(&update);
+        self.unsynced.push(update);
+    }
+
     fn lose_power(&mut self, random: &mut Random) {
-        let mut writes = std::mem::take(&mut self.unsynced);
-        writes.append(&mut self.dropped);
-        random.shuffle(&mut writes);
-        for (offset, bytes) in writes {
+        let mut updates = std::mem::take(&mut self.unsynced);
+        updates.append(&mut self.dropped);
+        random.shuffle(&mut updates);
+        for update in updates {
             match random.below(3) {
                 0 => {}
-                1 => put(&mut self.device, offset, &bytes),
-                _ => self.tear(offset, &bytes, random),
+                1 => self.device.apply(&update),
+                _ => self.tear(&update, random),
             }
         }
         self.cache = self.device.clone();
     }
 
-    /// Writes some of the sectors.
-    fn tear(&mut self, offset: u64, bytes: &[u8], random: &mut Random) {
-        let mut start = 0;
-        while start < bytes.len() {
-            let sector = (offset as usize + start) / SECTOR_BYTES;
-            let end = ((sector + 1) * SECTOR_BYTES - offset as usize).min(bytes.len());
+    /// Does some sectors of a write, or some blocks of a hole.
+    fn tear(&mut self, update: &Update, random: &mut Random) {
+        for part in update.parts() {
             if random.below(2) == 0 {
-                put(&mut self.device, offset + start as u64, &bytes[start..end]);
+                self.device.apply(&part);
             }
-            start = end;
         }
     }
-}
-
-fn put(contents: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
-    let (start, end) = (offset as usize, offset as usize + bytes.len());
-    if contents.len() < end {
-        contents.resize(end, 0);
-    }
-    contents[start..end].copy_from_slice(bytes);
 }
 
 #[cfg(test)]

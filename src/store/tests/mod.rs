@@ -52,7 +52,9 @@ impl Site {
             Arc::new(catalogue),
             self.options.clone(),
             notify,
+            &mut NoEntries,
         )?;
+        *parts.core.owner.lock() = Some(Arc::new(NoEntries));
         Ok((Driven { parts }, recovered))
     }
 
@@ -76,7 +78,7 @@ impl Site {
         let paths = self.disk.paths();
         paths
             .into_iter()
-            .filter(|path| path.starts_with("/sim/log"))
+            .filter(|path| path.starts_with("/sim/log") && path.extension().is_some())
             .collect()
     }
 }

@@ -13,7 +13,10 @@ fn options(dir: &Path) -> StoreOptions {
 
 #[track_caller]
 fn open(dir: &Path) -> (Store, Recovered) {
-    Store::open(options(dir), Box::new(|_| {})).expect("the store opens")
+    let (store, recovered) =
+        Store::open(options(dir), Box::new(|_| {}), &mut NoEntries).expect("the store opens");
+    store.attach(Arc::new(NoEntries));
+    (store, recovered)
 }
 
 #[track_caller]
@@ -66,7 +69,7 @@ fn a_store_dropped_without_closing_replays_its_log() {
 fn opening_twice_names_the_directory() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
-    let Err(error) = Store::open(options(dir.path()), Box::new(|_| {})) else {
+    let Err(error) = Store::open(options(dir.path()), Box::new(|_| {}), &mut NoEntries) else {
         panic!("the directory opened twice");
     };
     assert!(matches!(&error, StoreError::Locked { dir: named } if named == dir.path()));
@@ -107,7 +110,8 @@ fn a_directory_that_cannot_be_made_is_named() {
     let outer = tempfile::tempdir().unwrap();
     let file = outer.path().join("file");
     std::fs::write(&file, "in the way").unwrap();
-    let Err(error) = Store::open(options(&file.join("dir")), Box::new(|_| {})) else {
+    let Err(error) = Store::open(options(&file.join("dir")), Box::new(|_| {}), &mut NoEntries)
+    else {
         panic!("a directory inside a file opened");
     };
     assert!(matches!(&error, StoreError::Io { .. }) && error.to_string().contains("file/dir"));

@@ -20,9 +20,11 @@ fn start_with(site: &Site, notify: core::Notify) -> Store {
         Arc::new(site.disk.clone()),
         Arc::new(site.catalogue.clone()),
     );
-    Store::open_on(disk, catalogue, site.options.clone(), notify)
-        .expect("the store opens")
-        .0
+    let options = site.options.clone();
+    let (store, _) =
+        Store::open_on(disk, catalogue, options, notify, &mut NoEntries).expect("the store opens");
+    store.attach(Arc::new(NoEntries));
+    store
 }
 
 #[test]

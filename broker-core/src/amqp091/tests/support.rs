@@ -1,7 +1,7 @@
 //! A client that feeds frames to a machine and reads what comes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use amqp_codec::{
     ContentHeader, Cut, FieldTable, Frame, FrameKind, Method, PROTOCOL_HEADER, basic, channel,
@@ -19,18 +19,40 @@ use crate::definition::{Change, VhostSpec};
 use crate::error::BrokerError;
 use crate::host::{Host, Lsn};
 use crate::inbox::{Inbox, Mail};
-use crate::queue::handle::QueueHandle;
+use crate::journal::{EntryKind, Journal, RawChange};
+use crate::queue::handle::{Budget, PageFree, PageIn, PageOut, QueueHandle};
 use crate::time::Timestamp;
+use crate::turns::OpenTurns;
 use crate::vhost::Vhost;
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A log that becomes durable when the test says so.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct TestLog {
     appended: AtomicU64,
+    pub(super) turns: Arc<OpenTurns>,
+    /// The log is behind.
+    pub(super) backlogged: AtomicBool,
+    /// What queues appended.
+    pub(super) entries: Mutex<Vec<EntryKind>>,
     durable: AtomicU64,
     waiting: Mutex<Vec<Arc<Inbox>>>,
+}
+
+impl Journal for TestLog {
+    fn append(&self, kind: EntryKind, _parts: &[&[u8]]) -> Lsn {
+        self.entries.lock().push(kind);
+        Lsn(self.appended.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    fn append_freeing(&self, kind: EntryKind, parts: &[&[u8]]) -> Lsn {
+        self.append(kind, parts)
+    }
+
+    fn append_changes(&self, _changes: Vec<RawChange>) -> Lsn {
+        Lsn(self.appended.fetch_add(1, Ordering::SeqCst) + 1)
+    }
 }
 
 impl TestLog {
@@ -47,6 +69,32 @@ struct TestHost(Arc<TestLog>);
 impl Host for TestHost {
     fn append(&self, _changes: Vec<Change>) -> Result<Lsn, BrokerError> {
         Ok(Lsn(self.0.appended.fetch_add(1, Ordering::SeqCst) + 1))
+    }
+
+    fn is_backlogged(&self) -> bool {
+        self.0.backlogged.load(Ordering::SeqCst)
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.0) as Arc<dyn Journal>
+    }
+
+    fn turns(&self) -> &Arc<OpenTurns> {
+        &self.0.turns
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
+
+    fn write_page(&self, _queue: &Arc<QueueHandle>, _page: PageOut) {}
+
+    fn read_page(&self, _queue: &Arc<QueueHandle>, _page: PageIn) {}
+
+    fn free_page(&self, _page: PageFree) {}
+
+    fn report_lost_messages(&self, vhost: &str, queue: &str, count: u64) {
+        panic!("queue '{queue}' in vhost '{vhost}' lost {count} messages");
     }
 
     fn is_durable(&self, lsn: Lsn) -> bool {

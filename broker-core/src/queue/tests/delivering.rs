@@ -427,7 +427,11 @@ fn a_connection_that_closes_while_it_is_given_a_batch_leaves_no_trace() {
         let key = queue.consumers.claim_all(3).expect("it has room");
         client.close();
         let mut effects = Effects::default();
-        assert!(!queue.hand_over_all(key, &mut records, 100, &mut effects));
+        assert!(
+            queue
+                .hand_over_all(key, &mut records, None, 100, &mut effects)
+                .is_none()
+        );
         drop(queue);
         assert_eq!(records.len(), 3);
         bed.assert_counts(0, 0);

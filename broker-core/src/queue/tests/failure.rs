@@ -9,7 +9,9 @@ fn break_it(bed: &Bed) {
     let mut records = Records::new();
     records.push(message("never stored"));
     let record = records.iter().next().unwrap();
-    queue.unacked.insert(PLACE_OUTSIDE, record, ConsumerId(1));
+    queue
+        .unacked
+        .insert(PLACE_OUTSIDE, record, 0, ConsumerId(1));
 }
 
 const PLACE_OUTSIDE: Place = Place::outside_for_tests();

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::credit::ChannelCredit;
 use crate::inbox::{ConfirmRun, ConsumerId, Event, Inbox, Item, Mail};
+use crate::journal::Journal;
 use crate::message::{Body, Message, Records};
 
 /// What a queue asked of its surroundings.
@@ -34,6 +35,26 @@ struct Surroundings {
     dead_letters: Mutex<usize>,
     deleted: Mutex<Vec<Deletion>>,
     failed: Mutex<Vec<String>>,
+    budget: Option<Arc<Budget>>,
+    journal: Option<Arc<dyn Journal>>,
+    /// Pages by their offset; none once they are free.
+    pages: Mutex<Vec<Option<Vec<u8>>>>,
+    lost: Mutex<u64>,
+}
+
+impl Surroundings {
+    /// Where messages go to disk as soon as they may.
+    fn without_memory() -> Surroundings {
+        Surroundings {
+            budget: Some(Arc::new(Budget::new(0))),
+            ..Surroundings::default()
+        }
+    }
+
+    /// How many pages are on disk.
+    fn page_count(&self) -> usize {
+        self.pages.lock().iter().flatten().count()
+    }
 }
 
 impl QueueHost for Surroundings {
@@ -48,6 +69,50 @@ impl QueueHost for Surroundings {
     fn deleted(&self, queue: &Arc<QueueHandle>, reason: Deletion, _now: Timestamp) {
         assert!(queue.is_closed());
         self.deleted.lock().push(reason);
+    }
+
+    fn journal(&self) -> Option<Arc<dyn Journal>> {
+        self.journal.clone()
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        self.budget.clone()
+    }
+
+    fn write_page(&self, queue: &Arc<QueueHandle>, page: PageOut) {
+        let mut pages = self.pages.lock();
+        let at = PageAt {
+            segment: 1,
+            offset: pages.len() as u64,
+            length: page.bytes.len() as u32,
+            crc: 0,
+        };
+        pages.push(Some(page.bytes));
+        drop(pages);
+        let (job, durable) = (page.job, page.durable);
+        let written = Command::PageWritten {
+            job,
+            at: Some(at),
+            durable,
+        };
+        queue.submit(Timestamp(0), written);
+    }
+
+    fn read_page(&self, queue: &Arc<QueueHandle>, page: PageIn) {
+        let bytes = self.pages.lock()[page.at.offset as usize].clone();
+        let bytes = bytes.expect("a page that is not free");
+        let records = Records::decode(&bytes).ok();
+        let job = page.job;
+        queue.submit(Timestamp(0), Command::PageRead { job, records });
+    }
+
+    fn free_page(&self, page: PageFree) {
+        let freed = self.pages.lock()[page.at.offset as usize].take();
+        assert!(freed.is_some(), "a page is freed once");
+    }
+
+    fn messages_lost(&self, _queue: &Arc<QueueHandle>, count: u64) {
+        *self.lost.lock() += count;
     }
 
     fn failed(&self, _queue: &Arc<QueueHandle>, message: &str) {
@@ -79,7 +144,11 @@ impl Bed {
     }
 
     fn with(identity: Identity, settings: Settings) -> Bed {
-        let host = Arc::new(Surroundings::default());
+        Bed::amid(Surroundings::default(), identity, settings)
+    }
+
+    fn amid(host: Surroundings, identity: Identity, settings: Settings) -> Bed {
+        let host = Arc::new(host);
         let queue = QueueHandle::new(identity, settings, host.clone());
         let now = Timestamp(1_000);
         queue.submit(now, Command::Touch);

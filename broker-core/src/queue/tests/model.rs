@@ -122,12 +122,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(settings: Settings, max_priority: Option<u8>) -> Run {
+    fn new(host: Surroundings, settings: Settings, max_priority: Option<u8>) -> Run {
         let settings = Settings {
             max_priority,
             ..settings
         };
-        let bed = Bed::new(settings.clone());
+        let bed = Bed::amid(host, identity(), settings.clone());
         let now = bed.now.0;
         Run {
             bed,
@@ -492,7 +492,19 @@ proptest! {
         max_priority in proptest::option::of(1u8..4),
         ops in vec(op(), 1..60),
     ) {
-        let mut run = Run::new(settings, max_priority);
+        let mut run = Run::new(Surroundings::default(), settings, max_priority);
+        for op in &ops {
+            run.step(op);
+        }
+    }
+
+    #[test]
+    fn a_queue_without_memory_does_the_same(
+        settings in settings(),
+        max_priority in proptest::option::of(1u8..4),
+        ops in vec(op(), 1..60),
+    ) {
+        let mut run = Run::new(Surroundings::without_memory(), settings, max_priority);
         for op in &ops {
             run.step(op);
         }

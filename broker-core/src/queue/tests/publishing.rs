@@ -26,7 +26,9 @@ fn published(client: &Client) -> Vec<Published> {
         .read()
         .into_iter()
         .filter_map(|seen| match seen {
-            Seen::Event(Event::Published { confirms, rejected }) => Some((confirms, rejected)),
+            Seen::Event(Event::Published {
+                confirms, rejected, ..
+            }) => Some((confirms, rejected)),
             _ => None,
         })
         .collect()

@@ -15,7 +15,9 @@ use amqp_codec::{FieldTable, FieldValue, ShortString};
 
 use super::*;
 use crate::queue::Command;
-use crate::queue::handle::{Deletion, Identity, QueueHost, QueueId, Settings};
+use crate::queue::handle::{
+    Deletion, Identity, PageFree, PageIn, PageOut, QueueHost, QueueId, Settings,
+};
 use crate::router::{RouteTargets, Routing};
 use crate::time::Timestamp;
 
@@ -27,6 +29,10 @@ impl QueueHost for Nobody {
     fn dead_letters_waiting(&self, _: &Arc<QueueHandle>, _: Timestamp) {}
     fn deleted(&self, _: &Arc<QueueHandle>, _: Deletion, _: Timestamp) {}
     fn failed(&self, _: &Arc<QueueHandle>, _: &str) {}
+    fn write_page(&self, _: &Arc<QueueHandle>, _: PageOut) {}
+    fn read_page(&self, _: &Arc<QueueHandle>, _: PageIn) {}
+    fn free_page(&self, _: PageFree) {}
+    fn messages_lost(&self, _: &Arc<QueueHandle>, _: u64) {}
 }
 
 fn handle(name: &str) -> Arc<QueueHandle> {

@@ -38,7 +38,9 @@ fn contents(catalogue: &dyn Catalogue) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Cat
 
 #[track_caller]
 fn checkpoint(catalogue: &mut dyn Catalogue, changes: &Entries, mark: u64) {
-    catalogue.apply(changes, Lsn(mark)).expect("apply");
+    catalogue
+        .apply(changes, Lsn(mark), Lsn(mark - 1))
+        .expect("apply");
     catalogue.flush().expect("flush");
     catalogue.sync().expect("sync");
 }
@@ -73,7 +75,8 @@ fn entries_and_mark_are_there_after_opening_again() {
         catalogue.mark(),
         Some(Mark {
             complete: Lsn(9),
-            touched: Lsn(9)
+            touched: Lsn(9),
+            floor: Lsn(8)
         })
     );
     let expected = BTreeMap::from([(b"b".to_vec(), Vec::new()), (b"c".to_vec(), b"3".to_vec())]);
@@ -260,7 +263,7 @@ fn sync_reaches_sleds_db_file_and_its_directory() {
     let source = SledSource::new(disk, dir.path(), CACHE_BYTES);
     let mut catalogue = source.open(&IDENTITY).unwrap();
     catalogue
-        .apply(&entries([(b"a", Some(b"1"))]), Lsn(1))
+        .apply(&entries([(b"a", Some(b"1"))]), Lsn(1), Lsn(0))
         .unwrap();
     catalogue.flush().unwrap();
     synced.lock().clear();
@@ -287,7 +290,8 @@ fn a_checkpoint_of_many_entries_is_cut_into_batches_and_whole_at_its_end() {
         catalogue.mark(),
         Some(Mark {
             complete: Lsn(8),
-            touched: Lsn(8)
+            touched: Lsn(8),
+            floor: Lsn(7)
         })
     );
     assert_eq!(
@@ -301,7 +305,7 @@ fn a_checkpoint_cut_short_between_batches_adds_up_and_says_how_far_it_touched() 
     let dir = tempfile::tempdir().unwrap();
     let mut catalogue = open_sled(dir.path());
     let first = entries([(b"a", Some(b"1"))]);
-    catalogue.apply(&first, Lsn(3)).unwrap();
+    catalogue.apply(&first, Lsn(3), Lsn(2)).unwrap();
     let second = entries([(b"b", Some(b"2"))]);
     let batch: Vec<_> = second.iter().collect();
     catalogue
@@ -310,6 +314,7 @@ fn a_checkpoint_cut_short_between_batches_adds_up_and_says_how_far_it_touched() 
             Mark {
                 complete: Lsn(3),
                 touched: Lsn(9),
+                floor: Lsn(2),
             },
         )
         .unwrap();
@@ -319,7 +324,8 @@ fn a_checkpoint_cut_short_between_batches_adds_up_and_says_how_far_it_touched() 
         catalogue.mark(),
         Some(Mark {
             complete: Lsn(3),
-            touched: Lsn(9)
+            touched: Lsn(9),
+            floor: Lsn(2)
         })
     );
     assert_eq!(contents(&*catalogue).unwrap().len(), 2);

@@ -1,0 +1,220 @@
+//! Which of a queue's messages are on disk only, and how they come back.
+//!
+//! While all queues together have more in memory than the budget, a queue sends every chunk to
+//! disk that is full and not about to be delivered. The first chunks stay, or are read ahead when
+//! there are consumers. A queue is also told to put messages into pages whose log is to go.
+
+use super::chunks::Slot;
+use super::chunks::page::{Job, PageAt, PageFree};
+use super::delivery::Asked;
+use super::tally::Tally;
+use super::{Effects, Queue};
+use crate::error::BrokerError;
+use crate::inbox::Answer;
+use crate::message::Records;
+
+/// Chunks that are kept in memory, or read ahead, for the consumers of a queue: 1 MiB.
+const CHUNKS_AHEAD: usize = 4;
+
+impl Queue {
+    /// Sends to disk what does not fit memory, and reads what is needed next.
+    pub(super) fn page(&mut self, effects: &mut Effects) {
+        let is_consumed = !self.consumers.is_empty();
+        if is_consumed && self.chunks.has_away() {
+            for slot in self.ready.next_slots(CHUNKS_AHEAD) {
+                self.chunks.want(slot);
+            }
+        }
+        if self.share.report(self.chunks.memory_bytes(), is_consumed) {
+            self.page_closed(effects);
+            self.share.report(self.chunks.memory_bytes(), is_consumed);
+        }
+    }
+
+    fn page_closed(&mut self, effects: &mut Effects) {
+        let closed = self.chunks.take_closed();
+        if closed.is_empty() {
+            return;
+        }
+        let near = self.near();
+        for slot in closed {
+            match near.contains(&slot) {
+                true => self.chunks.note_closed(slot),
+                false => self.send_away(slot, effects),
+            }
+        }
+    }
+
+    /// The chunks that stay in memory: those that are wanted at once must not be sent away, or
+    /// they would come and go for ever.
+    fn near(&self) -> Vec<Slot> {
+        let ahead = match self.consumers.is_empty() {
+            true => 1,
+            false => CHUNKS_AHEAD,
+        };
+        let mut near = self.ready.next_slots(ahead);
+        near.extend(self.ready.heads().map(|place| place.slot));
+        near.extend(self.dead.next_slot());
+        near
+    }
+
+    /// A chunk is to leave memory: at once when its page is as it is, else once it is written.
+    fn send_away(&mut self, slot: Slot, effects: &mut Effects) {
+        if self.chunks.is_worth_paging(slot) && !self.leave(slot) {
+            self.write_page(slot, effects);
+        }
+    }
+
+    fn leave(&mut self, slot: Slot) -> bool {
+        self.chunks.has_exact_page(slot) && {
+            let ready = self.ready_in(slot);
+            self.chunks.leave(slot, ready)
+        }
+    }
+
+    fn write_page(&mut self, slot: Slot, effects: &mut Effects) {
+        if self.chunks.has_removed(slot) {
+            self.compact_chunk(slot);
+        }
+        let page = self.chunks.begin_page(slot, self.log.is_on());
+        effects.pages_out.extend(page);
+    }
+
+    /// What of a chunk in memory is ready.
+    fn ready_in(&self, slot: Slot) -> Tally {
+        let mut ready = Tally::default();
+        for record in self.chunks.alive_in(slot) {
+            let ordinal = record.ordinal();
+            if !self.unacked.contains(ordinal) && !self.dead.contains(ordinal) {
+                ready.add(record);
+            }
+        }
+        ready
+    }
+
+    /// A page was written (and, if `durable`, synced), or could not be.
+    pub(super) fn page_written(&mut self, job: Job, at: Option<PageAt>, durable: bool) {
+        let level = self.level_of(job);
+        let id = self.identity.id;
+        let Some(slot) = self.chunks.page_written(id, job, at, level, durable) else {
+            return;
+        };
+        let is_full = self
+            .share
+            .report(self.chunks.memory_bytes(), !self.consumers.is_empty());
+        if is_full && !self.near().contains(&slot) {
+            self.leave(slot);
+        } else {
+            self.chunks.note_closed(slot);
+        }
+    }
+
+    /// The level that all messages of a chunk share.
+    fn level_of(&self, job: Job) -> Option<u8> {
+        if self.settings.max_priority.is_none() {
+            return Some(0);
+        }
+        let mut levels = self
+            .chunks
+            .alive_in(self.chunks.slot_of(job)?)
+            .map(|record| self.level(record));
+        let first = levels.next()?;
+        levels.all(|level| level == first).then_some(first)
+    }
+
+    /// A page was read; none when it is damaged: its messages are lost.
+    pub(super) fn page_read(&mut self, job: Job, records: Option<Records>, effects: &mut Effects) {
+        match records {
+            Some(records) => self.arrive(job, records, effects),
+            None => self.lose_page(job, effects),
+        }
+        self.dead.arrived();
+        self.remove_arrived();
+        self.trim();
+        self.answer_gets(effects);
+    }
+
+    fn arrive(&mut self, job: Job, records: Records, effects: &mut Effects) {
+        let Some(arrival) = self.chunks.arrive(job, records) else {
+            return;
+        };
+        let slot = arrival.slot;
+        self.ready
+            .arrived(slot, arrival.before, arrival.now, &mut self.chunks);
+        if self.chunks.holds_back(slot, self.release_upto) {
+            self.write_page(slot, effects);
+        }
+        self.chunks.note_closed(slot);
+    }
+
+    fn lose_page(&mut self, job: Job, effects: &mut Effects) {
+        let Some((slot, mut lost, ready)) = self.chunks.lose(job) else {
+            return;
+        };
+        // A client has the unacked ones: what it says of them still counts.
+        let mut kept = lost.clone();
+        for ordinal in lost
+            .iter()
+            .filter(|&ordinal| self.unacked.contains(ordinal))
+            .collect::<Vec<_>>()
+        {
+            lost.remove(ordinal);
+        }
+        kept.remove_all(&lost);
+        self.ready.lose(slot, ready, &mut self.chunks);
+        lost.iter().for_each(|ordinal| self.dead.lose(ordinal));
+        self.totals.dropped += lost.count();
+        effects.lost += lost.count();
+        self.log.all_gone(&lost);
+        self.chunks.retain(slot, &kept);
+    }
+
+    /// The log up to `upto` is to go: what only it has goes into pages.
+    pub(super) fn release(&mut self, upto: u64, effects: &mut Effects) {
+        self.release_upto = self.release_upto.max(upto);
+        self.chunks.renew_entries(self.identity.id, upto);
+        for slot in self.chunks.held_back(upto) {
+            match self.chunks.is_here(slot) {
+                true => self.write_page(slot, effects),
+                false => self.chunks.want(slot),
+            }
+        }
+    }
+
+    /// Everything that is not about to be delivered leaves memory.
+    pub(super) fn shrink(&mut self, effects: &mut Effects) {
+        let near = match self.consumers.is_empty() {
+            true => Vec::new(),
+            false => self.near(),
+        };
+        for slot in self.chunks.slots() {
+            if !near.contains(&slot) {
+                self.send_away(slot, effects);
+            }
+        }
+    }
+
+    /// The first record of the log that this queue needs; none when it needs nothing of it.
+    pub(super) fn needed_from(&self) -> Option<u64> {
+        self.chunks.needed_from()
+    }
+
+    /// Passes on what the command left for the log and the disk.
+    pub(super) fn finish_pages(&mut self, effects: &mut Effects) {
+        if !self.chunks.has_page_work() {
+            return;
+        }
+        let (changes, freed) = self.chunks.take_page_changes();
+        let lsn = self.log.change_pages(changes);
+        let freed = freed.into_iter().map(|at| PageFree { at, lsn });
+        effects.pages_free.extend(freed);
+        effects.pages_in.extend(self.chunks.take_wanted());
+    }
+
+    /// The queue is gone for those who wait for a message.
+    pub(super) fn refuse_gets(&mut self, effects: &mut Effects, why: &BrokerError) {
+        for Asked { reply, .. } in std::mem::take(&mut self.gets) {
+            effects.answer(&reply, Answer::Refused(why.clone()));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Says which part of the log queues still need, and makes them need less of it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use broker_core::broker::Broker;
+use broker_core::host;
+use broker_core::queue::Command;
+use broker_core::queue::handle::QueueHandle;
+use broker_core::turns::Needed;
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::store::{Lsn, Owner, Store};
+
+/// How long a stopping broker waits for messages to leave the log. What is left is replayed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The broker as the owner of the store's entries.
+pub(crate) struct Keeper {
+    broker: Weak<Broker>,
+    store: Store,
+    clock: Clock,
+}
+
+impl Keeper {
+    pub(crate) fn new(broker: &Arc<Broker>, store: Store, clock: Clock) -> Arc<Keeper> {
+        Arc::new(Keeper {
+            broker: Arc::downgrade(broker),
+            store,
+            clock,
+        })
+    }
+
+    /// Every durable queue there is.
+    fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        let Some(broker) = self.broker.upgrade() else {
+            return Vec::new();
+        };
+        let mut queues = Vec::new();
+        for vhost in broker.vhosts() {
+            let topology = vhost.topology();
+            let durable = topology
+                .queues()
+                .filter(|entry| entry.handle.identity().durable);
+            queues.extend(durable.map(|entry| Arc::clone(&entry.handle)));
+        }
+        queues
+    }
+
+    /// Puts everything that only the log has into pages, for a start that reads no log. Blocks.
+    pub(crate) fn release_all(&self) {
+        let last = self.store.appended();
+        let deadline = Instant::now() + RELEASE_TIMEOUT;
+        let mut queues = self.queues();
+        release(&queues, last, self.clock);
+        while !queues.is_empty() {
+            queues.retain(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= last.0));
+            if Instant::now() >= deadline {
+                warn!(
+                    queues = queues.len(),
+                    "messages stay in the log: the next start reads it"
+                );
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+}
+
+fn release(queues: &[Arc<QueueHandle>], upto: Lsn, clock: Clock) {
+    let now = clock.now();
+    for queue in queues {
+        let upto = host::Lsn(upto.0);
+        queue.submit(now, Command::Release { upto });
+    }
+}
+
+impl Owner for Keeper {
+    fn floor(&self) -> Lsn {
+        // Before the queues are asked: what they append from now on is above it.
+        let last = self.store.appended();
+        let Some(broker) = self.broker.upgrade() else {
+            return last;
+        };
+        let last = match broker.host().turns().needed() {
+            Needed::Nothing => last,
+            Needed::From(first) => last.min(Lsn(first.0.saturating_sub(1))),
+            // Asked again soon; what is known now may not be said of what comes.
+            Needed::Unknown => return Lsn(0),
+        };
+        let queues = self.queues();
+        let needed = queues.iter().filter_map(|queue| queue.needed_from()).min();
+        match needed {
+            Some(first) => last.min(Lsn(first.0.saturating_sub(1))),
+            None => last,
+        }
+    }
+
+    fn release(&self, upto: Lsn) {
+        let queues = self.queues();
+        let holding: Vec<_> = queues
+            .into_iter()
+            .filter(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0))
+            .collect();
+        release(&holding, upto, self.clock);
+    }
+}

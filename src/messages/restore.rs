@@ -1,0 +1,262 @@
+//! A start: from the store's map and log to queues with their messages.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_core::broker::Broker;
+use broker_core::definition::{Definition, is_queue_key};
+use broker_core::host;
+use broker_core::journal::{EntryKind, PageEntry, PageKey, RawChange, Turn};
+use broker_core::message::Records;
+use broker_core::queue::Command;
+use broker_core::queue::handle::{Found, QueueHandle, QueueId};
+use broker_core::recovery::{Recovery, Restored, RestoredQueue};
+use broker_core::vhost::reserve_queue_ids;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::store::pages::{PageAt, Pages};
+use crate::store::{Change, Identity, Lsn, Map, RealDisk, Replay, StoreError};
+
+/// The messages that are being found, while the store opens.
+#[derive(Default)]
+pub(crate) struct Recovering {
+    recovery: Recovery,
+    /// Queues by the keys of their definitions, which are all that a deletion names.
+    ids: HashMap<Vec<u8>, u64>,
+    /// The highest id of a queue that anything speaks of.
+    last_id: u64,
+}
+
+impl Recovering {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        if key.starts_with(PageKey::PREFIX) {
+            if let Err(cause) = self.recovery.page(key, value) {
+                error!(%cause, "the entry of a page cannot be used");
+            }
+        } else if is_queue_key(key)
+            && let Ok(Definition::Queue(_, _, id)) = Definition::read(key, value)
+        {
+            self.last_id = self.last_id.max(id.0);
+            if let Some(former) = self.ids.insert(key.to_vec(), id.0)
+                && former != id.0
+            {
+                self.recovery.queue_gone(former);
+            }
+            self.recovery.queue_exists(id.0);
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        if key.starts_with(PageKey::PREFIX) {
+            self.recovery.page_gone(key);
+        } else if let Some(id) = self.ids.remove(key) {
+            self.recovery.queue_gone(id);
+        }
+    }
+
+    fn note_ids(&mut self, kind: u8, payload: &[u8]) {
+        if kind == EntryKind::Turn as u8 {
+            let turn = Turn::decode(payload).unwrap_or_default();
+            let named = turn.sections.iter().flat_map(|section| &section.queues);
+            self.last_id = named.copied().fold(self.last_id, u64::max);
+        } else if let Some(id) = payload.first_chunk() {
+            self.last_id = self.last_id.max(u64::from_le_bytes(*id));
+        }
+    }
+}
+
+impl Replay for Recovering {
+    fn base(&mut self, map: &Map) {
+        *self = Recovering::default();
+        for (key, value) in map {
+            self.put(key, value);
+        }
+    }
+
+    fn change(&mut self, _lsn: Lsn, change: &Change) {
+        match change {
+            Change::Put { key, value } => self.put(key, value),
+            Change::Delete { key } => self.delete(key),
+        }
+    }
+
+    fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]) {
+        self.note_ids(kind, payload);
+        if let Err(damaged) = self.recovery.entry(host::Lsn(lsn.0), kind, payload) {
+            error!(%damaged, "a record of the log cannot be used");
+        }
+    }
+}
+
+/// Messages that were found, and the segments they lie in.
+pub(crate) struct FoundMessages {
+    restored: Restored,
+    last_id: u64,
+}
+
+impl Recovering {
+    /// Everything was read.
+    pub(crate) fn finish(self) -> FoundMessages {
+        reserve_queue_ids(QueueId(self.last_id));
+        FoundMessages {
+            restored: self.recovery.finish(),
+            last_id: self.last_id,
+        }
+    }
+}
+
+impl FoundMessages {
+    /// Opens the pages that are in use.
+    pub(crate) fn open_pages(&self, node: [u8; 16], dir: &Path) -> Result<Pages, StoreError> {
+        let queues = self.restored.queues.iter();
+        let named = queues.flat_map(|queue| queue.pages.iter().chain(&queue.dead_pages));
+        let opened = Pages::open(
+            Arc::new(RealDisk),
+            dir,
+            Identity {
+                node,
+                cluster: [0; 16],
+            },
+            crate::store::pages::SEGMENT_BYTES,
+            named.map(at),
+        )?;
+        for missing in &opened.missing {
+            error!(?missing, "a file with messages is missing: they are lost");
+        }
+        Ok(opened.pages)
+    }
+}
+
+/// Gives the queues their messages. Before any client comes.
+pub(crate) fn restore(
+    broker: &Broker,
+    found: FoundMessages,
+    pages: &Pages,
+    is_clean: bool,
+    clock: Clock,
+) {
+    let FoundMessages { restored, last_id } = found;
+    let queues = durable_queues(broker);
+    let mut messages = 0;
+    for queue in restored.queues {
+        let Some(handle) = queues.get(&queue.queue) else {
+            continue;
+        };
+        let found = prepare(queue, pages, is_clean);
+        handle.submit(clock.now(), Command::Restore(Box::new(found)));
+        messages += handle.counts().ready;
+    }
+    let deleted = |key: PageKey| key.deleted();
+    let orphans: Vec<RawChange> = restored.orphans.into_iter().map(deleted).collect();
+    if !orphans.is_empty() {
+        broker.host().journal().append_changes(orphans);
+    }
+    let tally = restored.tally;
+    info!(
+        messages,
+        entries = tally.entries,
+        pages = tally.pages,
+        damaged = tally.damaged,
+        last_queue = last_id,
+        "messages restored"
+    );
+}
+
+fn durable_queues(broker: &Broker) -> HashMap<u64, Arc<QueueHandle>> {
+    let mut queues = HashMap::new();
+    for vhost in broker.vhosts() {
+        let topology = vhost.topology();
+        for entry in topology.queues() {
+            queues.insert(entry.handle.identity().id.0, Arc::clone(&entry.handle));
+        }
+    }
+    queues
+}
+
+/// Sorts a queue's pages into those that can stay on disk and those whose messages stand between
+/// others: these are read, and their messages logged again.
+fn prepare(queue: RestoredQueue, pages: &Pages, is_clean: bool) -> Found {
+    let mut found = Found {
+        obsolete: queue.dead_pages,
+        returned: queue.returned,
+        placements: queue.placements,
+        next_ordinal: queue.next_ordinal,
+        is_redelivered: !is_clean,
+        ..Found::default()
+    };
+    let stale = queue.stale_pages.iter();
+    found.stale = stale.map(|page| (page.number, page.since)).collect();
+    let logged: Vec<u64> = queue
+        .chunks
+        .iter()
+        .flat_map(|chunk| chunk.records.iter().map(|record| record.ordinal()))
+        .collect();
+    let spans: Vec<(u64, u64)> = queue.pages.iter().map(span).collect();
+    for (index, page) in queue.pages.into_iter().enumerate() {
+        let (first, last) = spans[index];
+        let before = spans[..index].iter().map(|span| span.1).max();
+        let after = spans.get(index + 1).map(|span| span.0);
+        let is_apart = before.is_none_or(|before| before < first)
+            && after.is_none_or(|after| last < after)
+            && logged.partition_point(|&ordinal| ordinal < first)
+                == logged.partition_point(|&ordinal| ordinal <= last);
+        match is_apart && page.level.is_some() {
+            true => found.pages.push(page),
+            false => unhouse(page, pages, &mut found),
+        }
+    }
+    let chunks = queue.chunks.into_iter();
+    found.messages = chunks
+        .map(|chunk| (chunk.records, chunk.first_lsn))
+        .collect();
+    found
+}
+
+fn span(page: &PageEntry) -> (u64, u64) {
+    let runs = &page.runs;
+    (
+        runs.first().unwrap_or_default(),
+        runs.last().unwrap_or_default(),
+    )
+}
+
+/// Reads the messages of a page that are alive.
+fn unhouse(page: PageEntry, pages: &Pages, found: &mut Found) {
+    let read = pages.read(at(&page)).map_err(|cause| cause.to_string());
+    let records = read.and_then(|bytes| Records::decode(&bytes).map_err(|why| why.to_string()));
+    match records {
+        Ok(records) => {
+            for record in records.iter() {
+                if page.runs.contains(record.ordinal()) {
+                    let place = found.unhoused.push_record(record);
+                    let returned = &found.returned;
+                    let came_back = returned.iter().find(|(at, _)| *at == record.ordinal());
+                    if let Some((_, deliveries)) = came_back {
+                        let mut head = found.unhoused.head_mut(place);
+                        head.set_redelivered(true);
+                        head.set_delivery_count(*deliveries);
+                    }
+                }
+            }
+        }
+        Err(cause) => {
+            let lost = page.runs.count();
+            error!(
+                cause,
+                lost, "a page of messages cannot be read: they are lost"
+            );
+        }
+    }
+    found.obsolete.push(page);
+}
+
+fn at(page: &PageEntry) -> PageAt {
+    PageAt {
+        segment: page.segment,
+        offset: page.offset,
+        length: page.length,
+        crc: page.crc,
+    }
+}
