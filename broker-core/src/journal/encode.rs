@@ -63,7 +63,7 @@ impl dyn Journal + '_ {
         for (index, record) in (0..).zip(there()) {
             let ordinal = record.ordinal();
             match placements.last_mut() {
-                Some(last) if last.ordinal + u64::from(last.count) == ordinal => last.count += 1,
+                Some(last) if last.is_followed_by(ordinal) => last.count += 1,
                 _ => placements.push(Placement {
                     turn,
                     index,
