@@ -21,7 +21,7 @@ use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
 use crate::memory;
 use crate::node::{LogWaiters, Node};
-use crate::server::{Listeners, Shared, bind};
+use crate::server::{Listeners, PacingTick, Shared, bind};
 use crate::store::{self, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
@@ -105,6 +105,8 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let (store, recovered) = open_store(&config, &waiters, &log_failed)?;
     let timer = Timer::new(clock);
     tokio::spawn(Arc::clone(&timer).run());
+    let pacing = Arc::<PacingTick>::default();
+    tokio::spawn(Arc::clone(&pacing).run());
     let node = Node::new(store.clone(), waiters, Arc::clone(&timer), clock);
     tokio::spawn(Arc::clone(&node).move_dead_letters());
     let cluster_name = config
@@ -131,6 +133,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         broker,
         clock,
         timer,
+        pacing,
         handshake_timeout_ms: config.handshake_timeout.as_millis() as u64,
         open: AtomicUsize::new(0),
         half_open: AtomicUsize::new(0),

@@ -18,7 +18,8 @@ pub struct Batch {
     pub records: Records,
     /// Who awaits a confirm: nobody (empty), or one sequence number for each record, in order.
     pub confirms: Vec<ConfirmRun>,
-    /// Gets [`crate::inbox::Event::Published`] when `confirms` is not empty.
+    /// The publisher's connection, if it is one: it may be paced, and gets
+    /// [`crate::inbox::Event::Published`] when `confirms` is not empty.
     pub origin: Option<Arc<Inbox>>,
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Effects {
     skipped: Vec<(Arc<Inbox>, Arc<ChannelCredit>)>,
     /// Connections whose channels got credit back.
     pub(super) freed: Vec<Arc<Inbox>>,
+    /// Publishing connections that may go on.
+    pub(super) unpaced: SmallVec<[Arc<Inbox>; 1]>,
     pub(super) arm: Option<Timestamp>,
     pub(super) dead_letters: bool,
     /// A bounded step ended before the work did.
@@ -64,6 +66,9 @@ impl Effects {
     ) -> bool {
         for waker in self.wakers.drain(..) {
             waker.wake();
+        }
+        for publisher in &self.unpaced {
+            publisher.unpace();
         }
         let resume = self.register(queue) | self.resume_others(queue, now) | self.unfinished;
         if let Some(deadline) = self.arm {

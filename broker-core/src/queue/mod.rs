@@ -33,6 +33,7 @@ mod failure;
 mod fifo;
 pub mod handle;
 mod limits;
+mod pacing;
 mod pending;
 mod publishing;
 mod ready;
@@ -54,6 +55,7 @@ use chunks::Chunks;
 use consumers::Consumers;
 use dead::Dead;
 use effects::Effects;
+use pacing::Pacing;
 use ready::Ready;
 use unacked::Unacked;
 
@@ -83,6 +85,7 @@ struct Queue {
     dead: Dead,
     consumers: Consumers,
     totals: Totals,
+    pacing: Pacing,
     /// When the queue was last used as x-expires means it; none before the first command.
     leased_at: Option<Timestamp>,
     /// The deadline the surroundings were asked to wake us at.
@@ -104,6 +107,7 @@ impl Queue {
             dead: Dead::default(),
             consumers: Consumers::default(),
             totals: Totals::default(),
+            pacing: Pacing::default(),
             leased_at: None,
             armed: None,
             active_at: None,
@@ -173,6 +177,7 @@ impl Queue {
             self.drop_gone_consumers(effects);
         }
         self.consumers.take_freed(effects);
+        self.unpace(effects);
         effects.dead_letters |= self.dead.announce();
         if self.life == Life::Running {
             self.arm(effects);

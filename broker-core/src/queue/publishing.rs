@@ -21,6 +21,7 @@ impl Queue {
             self.take_each(&mut batch.records, &mut refused, effects);
         }
         confirm(batch, &refused, effects);
+        self.pace(batch.origin.as_ref());
     }
 
     /// The fast way: the batch becomes the delivery. False when it does not fit the moment; then
