@@ -25,7 +25,7 @@ use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
 use crate::messages::{self, Keeper, Pager, Recovering};
 use crate::node::{LogWaiters, Node};
-use crate::server::{Listeners, Shared, bind};
+use crate::server::{Listeners, PacingTick, Shared, bind};
 use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
@@ -118,6 +118,8 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let budget = Arc::new(Budget::new(resident));
     let timer = Timer::new(clock);
     tokio::spawn(Arc::clone(&timer).run());
+    let pacing = Arc::<PacingTick>::default();
+    tokio::spawn(Arc::clone(&pacing).run());
     let node = Node::new(
         store.clone(),
         Arc::clone(&pager),
@@ -146,6 +148,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         broker,
         clock,
         timer,
+        pacing,
         handshake_timeout_ms: config.handshake_timeout.as_millis() as u64,
         open: AtomicUsize::new(0),
         half_open: AtomicUsize::new(0),
