@@ -93,18 +93,20 @@ pub(super) struct LogSite {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) log_dir: PathBuf,
     pub(super) identity: Identity,
-    /// The epoch, and the record it began after.
+    /// The epoch, and the last record in the log when it began.
     pub(super) horizon: Horizon,
-    /// The last record in the files of former runs.
-    pub(super) log_end: Lsn,
+    /// The last record known when it began.
+    pub(super) begins_after: Lsn,
+    /// The last record on the device in the log when it began.
+    pub(super) on_device: Lsn,
     pub(super) file_bytes: u64,
 }
 
 impl LogSite {
     /// The last record in the log before `first`.
     fn before(&self, first: Lsn) -> Lsn {
-        if first == self.horizon.last.next() {
-            self.log_end
+        if first == self.begins_after.next() {
+            self.horizon.last
         } else {
             first.before()
         }
