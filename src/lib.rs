@@ -2,15 +2,15 @@
 //!
 //! The process around `broker_core`: sockets, log, management API, configuration, command line.
 //! ARCHITECTURE.md has the map.
-#![forbid(unsafe_code)]
 
+mod alarms;
+mod allocator;
 pub mod auth;
 pub mod cli;
 mod clock;
 pub mod config;
 mod log;
 mod management;
-mod memory;
 mod messages;
 mod node;
 mod pulse;

@@ -17,14 +17,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
+use crate::alarms::{self, disk, memory};
+use crate::allocator;
 use crate::auth::{self, Passwords};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
-use crate::memory;
 use crate::messages::{self, Keeper, Pager, Recovering};
 use crate::node::{LogWaiters, Node};
-use crate::server::{Listeners, Shared, bind};
+use crate::server::{Listeners, PacingTick, Shared, bind};
 use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
@@ -82,6 +83,7 @@ pub(crate) enum ServeError {
 
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(config: Config) -> Result<(), ServeError> {
+    allocator::set_up();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);
@@ -112,11 +114,12 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let found = recovering.finish();
     let pages = found.open_pages(recovered.node_id, &config.data_dir)?;
     let pager = Pager::start(pages, store.clone(), clock).map_err(ServeError::Process)?;
-    let budget = Arc::new(Budget::new(
-        usize::try_from(config.resident_bytes).unwrap_or(usize::MAX),
-    ));
+    let resident = usize::try_from(config.resident_bytes).unwrap_or(usize::MAX);
+    let budget = Arc::new(Budget::new(resident));
     let timer = Timer::new(clock);
     tokio::spawn(Arc::clone(&timer).run());
+    let pacing = Arc::<PacingTick>::default();
+    tokio::spawn(Arc::clone(&pacing).run());
     let node = Node::new(
         store.clone(),
         Arc::clone(&pager),
@@ -130,16 +133,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         .cluster_name
         .clone()
         .unwrap_or_else(|| config.node_name.clone());
-    let broker = Broker::new(
-        node,
-        Box::new(Passwords::default()),
-        limits(&config),
-        server_properties(
-            &format!("Leveret {VERSION}"),
-            &cluster_name,
-            PRODUCT_VERSION,
-        ),
-    );
+    let broker = new_broker(&config, node, &cluster_name);
     let is_new = recovered.entries.is_empty();
     let is_clean = recovered.clean;
     restore(&broker, recovered, &config.data_dir, clock);
@@ -154,13 +148,13 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         broker,
         clock,
         timer,
+        pacing,
         handshake_timeout_ms: config.handshake_timeout.as_millis() as u64,
         open: AtomicUsize::new(0),
         half_open: AtomicUsize::new(0),
     });
-    if let Some(watermark) = memory::watermark(config.memory_high_watermark) {
-        tokio::spawn(memory::watch(Arc::clone(&shared.broker), watermark));
-    }
+    let limits = alarm_limits(&config);
+    tokio::spawn(alarms::watch(Arc::clone(&shared.broker), budget, limits));
     let (stop, stopped) = watch::channel(false);
     let running = Running {
         store,
@@ -178,6 +172,26 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         let _ = std::fs::remove_file(file);
     }
     outcome
+}
+
+fn new_broker(config: &Config, node: Arc<Node>, cluster_name: &str) -> Arc<Broker> {
+    let platform = format!("Leveret {VERSION}");
+    let properties = server_properties(&platform, cluster_name, PRODUCT_VERSION);
+    Broker::new(
+        node,
+        Box::new(Passwords::default()),
+        limits(config),
+        properties,
+    )
+}
+
+fn alarm_limits(config: &Config) -> alarms::Limits {
+    let share = config.memory_high_watermark_share;
+    alarms::Limits {
+        memory: memory::watermark(config.memory_high_watermark, share),
+        disk: disk::limit(config.disk_free_limit, config.disk_free_limit_share),
+        dir: config.data_dir.clone(),
+    }
 }
 
 fn open_store(
@@ -334,7 +348,8 @@ fn listen(
             amqp: amqp_addresses.clone(),
             http: http_address,
             max_body_bytes: config.management_max_body_bytes,
-            memory_limit: memory::watermark(config.memory_high_watermark),
+            memory_limit: alarm_limits(config).memory,
+            disk_limit: alarm_limits(config).disk,
         };
         serve_http(
             listener,

@@ -199,6 +199,10 @@ pub struct Inbox {
     logged: AtomicU64,
     /// Batches of this connection that wait for a busy queue.
     on_the_way: AtomicUsize,
+    /// The owner publishes faster than consumers take.
+    paced: AtomicBool,
+    /// The next tick of the process lets the owner go on.
+    on_tick: AtomicBool,
 }
 
 impl Inbox {
@@ -212,6 +216,8 @@ impl Inbox {
             closed: AtomicBool::new(false),
             logged: AtomicU64::new(0),
             on_the_way: AtomicUsize::new(0),
+            paced: AtomicBool::new(false),
+            on_tick: AtomicBool::new(false),
         })
     }
 
@@ -389,6 +395,36 @@ impl Inbox {
         state.closed = true;
         state.waker = None;
         std::mem::take(&mut state.mail)
+    }
+
+    /// The owner publishes to a queue faster than its consumers take: it should wait with its next
+    /// read until [`Self::unpace`], which is sure to come only if the owner asks for it.
+    pub fn pace(&self) {
+        self.paced.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the owner should wait with its next read.
+    #[inline]
+    pub fn is_paced(&self) -> bool {
+        self.paced.load(Ordering::SeqCst)
+    }
+
+    /// The owner may read on.
+    pub fn unpace(&self) {
+        if self.paced.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Notes that the owner is on the list of the next tick. False if it was already.
+    pub fn join_tick(&self) -> bool {
+        !self.on_tick.swap(true, Ordering::SeqCst)
+    }
+
+    /// The tick the owner had joined: it may read on.
+    pub fn tick(&self) {
+        self.on_tick.store(false, Ordering::SeqCst);
+        self.unpace();
     }
 
     /// A queue passed this connection over because it was not ready. The queue must look at

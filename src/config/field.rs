@@ -69,6 +69,8 @@ pub enum Field {
     LargeSize(At<u64>, RangeInclusive<u64>),
     /// Bytes, or `auto`.
     OptionalSize(At<Option<u64>>, RangeInclusive<u64>),
+    /// A decimal fraction, kept in thousandths, or `auto`.
+    Share(At<Option<u64>>, RangeInclusive<u64>),
     /// Bytes, rounded up to whole blocks of a disk.
     Blocks(At<u64>, RangeInclusive<u64>),
     /// Milliseconds.
@@ -125,6 +127,9 @@ impl Field {
             Field::OptionalSize(at, range) => {
                 *at(config) = unless(AUTO, text, |text| size(text, range))?;
             }
+            Field::Share(at, range) => {
+                *at(config) = unless(AUTO, text, |text| share(text, range))?;
+            }
             Field::Blocks(at, range) => {
                 *at(config) = size::<u64>(text, range)?.next_multiple_of(BLOCK_BYTES);
             }
@@ -157,6 +162,7 @@ impl Field {
             Field::Threads(_, range) => format!("{}, or {AUTO}", between(range, "threads")),
             Field::Size(_, range) | Field::LargeSize(_, range) => between(range, "bytes"),
             Field::OptionalSize(_, range) => format!("{}, or {AUTO}", between(range, "bytes")),
+            Field::Share(_, range) => format!("{}, or {AUTO}", shares(range)),
             Field::Blocks(_, range) => {
                 format!(
                     "{}, rounded up to whole {BLOCK_BYTES}",
@@ -213,6 +219,25 @@ fn number<T: TryFrom<u64>>(
 
 fn size<T: TryFrom<u64>>(text: &str, range: &RangeInclusive<u64>) -> Result<T, String> {
     bounded(value::size(text), range, "bytes")
+}
+
+fn shares(range: &RangeInclusive<u64>) -> String {
+    let shown = |thousandths: &u64| *thousandths as f64 / 1000.0;
+    format!(
+        "a number from {} to {}",
+        shown(range.start()),
+        shown(range.end())
+    )
+}
+
+fn share(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    let value: Option<f64> = text.parse().ok();
+    let thousandths = value
+        .map(|value| (value * 1000.0).round())
+        .filter(|value| (*range.start() as f64..=*range.end() as f64).contains(value));
+    thousandths
+        .map(|value| value as u64)
+        .ok_or_else(|| must_be(shares(range)))
 }
 
 fn millis(text: &str, range: &RangeInclusive<u64>) -> Result<Duration, String> {

@@ -73,6 +73,12 @@ pub struct Config {
     pub max_connections: Option<u32>,
     /// Bytes of memory in use above which publishers are blocked; `None` for 60 % of what there is.
     pub memory_high_watermark: Option<u64>,
+    /// The same in thousandths of the memory there is; `None` for the default.
+    pub memory_high_watermark_share: Option<u64>,
+    /// Bytes of free disk below which publishers are blocked.
+    pub disk_free_limit: u64,
+    /// The same in thousandths of the memory there is; `None` for the bytes.
+    pub disk_free_limit_share: Option<u64>,
     /// Bytes of the largest request to the management API.
     pub management_max_body_bytes: u64,
     /// What a confirm promises.
@@ -122,6 +128,9 @@ impl Default for Config {
             consumer_max_per_channel: None,
             max_connections: None,
             memory_high_watermark: None,
+            memory_high_watermark_share: None,
+            disk_free_limit: 0,
+            disk_free_limit_share: None,
             management_max_body_bytes: 0,
             durability: Durability::Fsync,
             resident_bytes: 0,

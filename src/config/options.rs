@@ -318,6 +318,39 @@ pub static OPTIONS: &[ConfigOption] = &[
               less; auto is 60 % of the memory the broker may use.",
     },
     ConfigOption {
+        key: "vm_memory_high_watermark.relative",
+        also: &[],
+        field: Field::Share(|c| &mut c.memory_high_watermark_share, 1..=1000),
+        default: "auto",
+        flag: None,
+        env: None,
+        applies: Applies::AtStart,
+        doc: "The same as a part of the memory the broker may use (its control group's or the \
+              machine's), when there is no absolute value; auto is 0.6.",
+    },
+    ConfigOption {
+        key: "disk_free_limit.absolute",
+        also: &[],
+        field: Field::LargeSize(|c| &mut c.disk_free_limit, 0..=u64::MAX >> 1),
+        default: "50MB",
+        flag: Some("disk-free-limit"),
+        env: Some("LEVERET_DISK_FREE_LIMIT"),
+        applies: Applies::AtStart,
+        doc: "With less free space than this on the disk of the data directory, connections that \
+              publish are blocked until there is more.",
+    },
+    ConfigOption {
+        key: "disk_free_limit.relative",
+        also: &[],
+        field: Field::Share(|c| &mut c.disk_free_limit_share, 1..=10_000_000),
+        default: "auto",
+        flag: None,
+        env: None,
+        applies: Applies::AtStart,
+        doc: "The same as a multiple of the memory the broker may use; it wins over the absolute \
+              value. auto is none.",
+    },
+    ConfigOption {
         key: "management.http.max_body_size",
         also: &[],
         field: Field::LargeSize(|c| &mut c.management_max_body_bytes, KIB..=GIB),

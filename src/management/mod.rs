@@ -64,6 +64,8 @@ pub(crate) struct Facts {
     pub(crate) max_body_bytes: u64,
     /// Bytes of memory above which publishers are blocked.
     pub(crate) memory_limit: Option<u64>,
+    /// Bytes of free disk below which publishers are blocked.
+    pub(crate) disk_limit: u64,
 }
 
 /// What all requests share.

@@ -12,7 +12,7 @@ use super::overview::{NO_ERLANG, churn_rates, exchange_types};
 use super::reply::{Refusal, Reply};
 use super::sessions::host;
 use super::{Api, Facts};
-use crate::memory;
+use crate::alarms::{disk, memory};
 use crate::version::{PRODUCT_VERSION, VERSION};
 
 pub(super) fn all(call: &Call) -> Result<Reply, Refusal> {
@@ -81,7 +81,8 @@ fn put_resources(shown: &mut Map<String, Value>, api: &Api) {
     };
     put("mem_used", memory::resident());
     put("mem_limit", api.facts.memory_limit);
-    put("disk_free", disk_free(&api.facts));
+    put("disk_free", disk::free(&api.facts.data_dir));
+    put("disk_free_limit", Some(api.facts.disk_limit));
     put("fd_used", open_files());
     let files = getrlimit(Resource::Nofile).current;
     put("fd_total", files);
@@ -102,12 +103,6 @@ fn put_resources(shown: &mut Map<String, Value>, api: &Api) {
         "disk_free_alarm".into(),
         broker.has_alarm(Alarm::Disk).into(),
     );
-}
-
-/// Bytes that the data directory's disk has left for this process.
-fn disk_free(facts: &Facts) -> Option<u64> {
-    let disk = rustix::fs::statvfs(&facts.data_dir).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn open_files() -> Option<u64> {

@@ -46,9 +46,9 @@ impl Scene<'_> {
     pub(super) fn is_enough(&self, mark: Lsn, floor: Lsn) -> bool {
         let known = mark.min(floor.max(self.node.state.floor));
         if self.log.last_written().is_none() {
-            return known >= self.node.state.last;
+            return mark >= self.node.state.last && known >= self.node.state.log_end;
         }
-        self.log.reaches_back_to(known.next())
+        self.log.reaches_back_to(known.next(), mark)
     }
 
     /// Chooses the base.

@@ -108,8 +108,14 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// A store whose last durable record is `dirty.upto`.
-    pub(super) fn new(options: StoreOptions, files: Files, dirty: Dirty, notify: Notify) -> Core {
+    /// A store whose last durable record is `dirty.upto`, and whose log has those up to `log_end`
+    /// on the device.
+    pub(super) fn new(
+        options: StoreOptions,
+        files: Files,
+        (dirty, log_end): (Dirty, Lsn),
+        notify: Notify,
+    ) -> Core {
         let last = dirty.upto;
         let (group, limit) = (options.group_max_bytes(), options.pending_max_bytes);
         let reserve_short = AtomicBool::new(files.is_reserve_short());
@@ -137,7 +143,7 @@ impl Core {
             work: Condvar::new(),
             progress: Condvar::new(),
             durable: AtomicU64::new(last.0),
-            synced: AtomicU64::new(last.0),
+            synced: AtomicU64::new(log_end.0),
             blocked: Mutex::new(None),
             is_blocked: AtomicBool::new(false),
             syncing_since: Mutex::new(None),

@@ -242,3 +242,39 @@ pub(super) fn publish_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     disk.rename(&temporary_name(path), path)?;
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sim::SimDisk;
+
+    /// A file of the simulated disk, which has the trait's own methods, and a real one.
+    fn files(folder: &Path) -> [Arc<dyn File>; 2] {
+        let real = RealDisk.create(&folder.join("file")).unwrap();
+        [SimDisk::new().create(Path::new("/file")).unwrap(), real]
+    }
+
+    #[test]
+    fn parts_are_written_one_behind_the_other_and_reading_ends_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files(folder.path()) {
+            file.pwrite_parts(&[b"", b"ab", b"", b"c", b""], 2).unwrap();
+            file.pwrite_parts(&[], 0).unwrap();
+            file.pwrite_parts(&[b"", b""], 0).unwrap();
+            assert_eq!(file.read(5, 0).unwrap(), b"\0\0abc");
+            assert_eq!(file.read(2, 2).unwrap(), b"ab");
+            assert_eq!(file.read(100, 3).unwrap(), b"bc");
+            assert_eq!(file.read(0, 0).unwrap(), b"");
+            assert_eq!(file.read(1, 5).unwrap(), b"");
+        }
+    }
+
+    #[test]
+    fn a_length_there_is_no_memory_for_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files(folder.path()) {
+            let error = file.read(usize::MAX, 0).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        }
+    }
+}

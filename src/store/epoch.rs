@@ -22,16 +22,31 @@ pub(super) struct Epoch {
     pub(super) active: Option<Active>,
 }
 
+/// What a start found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    /// The last record known.
+    pub(super) last: Lsn,
+    /// The last record in the log.
+    pub(super) log_end: Lsn,
+    /// No entry up to this record is needed.
+    pub(super) floor: Lsn,
+}
+
 impl Epoch {
-    /// Begins a new file for the records after `last`, and says so in the node file, with the floor
-    /// the start found.
+    /// Begins a new file for the records after the last one, and says so in the node file.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         node: &mut NodeFile,
         log: &LogDir,
         options: &StoreOptions,
-        (last, floor): (Lsn, Lsn),
+        ends: Ends,
     ) -> Result<Epoch, StoreError> {
+        let Ends {
+            last,
+            log_end,
+            floor,
+        } = ends;
         let site = LogSite {
             disk,
             log_dir: log.path.clone(),
@@ -40,6 +55,7 @@ impl Epoch {
                 epoch: node.state.epoch.max(log.last_epoch()) + 1,
                 last,
             },
+            log_end,
             file_bytes: options.log_file_bytes,
         };
         let written = log.last_written().map_or(1, |number| number + 1);
@@ -66,6 +82,7 @@ impl Epoch {
             first_file,
             last,
             floor,
+            log_end,
             clean: false,
         })?;
         Ok(Epoch {

@@ -9,10 +9,10 @@
 //!   64   8    first LSN of the file             16  8  file number
 //!   72   8    synced LSN when it was begun      24  8  offset in the file
 //!   80   8    size of the file                  32  8  LSN of the first record
-//!  128       zero                               40  8  synced LSN when it was written
-//! 4096       groups                             48  4  bytes of records
-//!                                               52  4  number of records
-//! seed = CRC32C(node id, epoch, file number)    56  8  zero
+//!   88   8    LSN it follows                    40  8  synced LSN when it was written
+//!  128       zero                               48  4  bytes of records
+//! 4096       groups                             52  4  number of records
+//! seed = CRC32C(node id, epoch, file number)    56  8  LSN it follows
 //!                                               64  …  records, then zero up to 4096
 //! ```
 
@@ -44,19 +44,30 @@ pub(super) struct LogHeader {
     pub(super) first: Lsn,
     /// What was known to be on the device when the file was begun.
     pub(super) synced: Lsn,
+    /// The size of the file.
     pub(super) file_bytes: u64,
+    /// The last record in the files before it. Mostly the one before `first`; but without syncs,
+    /// or after damage, a start may find less in the log than in the catalogue.
+    pub(super) follows: Lsn,
 }
 
 impl LogHeader {
+    /// Whether nothing is missing between record `from` and the file: either the file has that
+    /// record, or no file ever had it, and changes up to `known` are known from elsewhere.
+    pub(super) fn reaches_back_to(&self, from: Lsn, known: Lsn) -> bool {
+        self.first <= from || (self.follows < from && self.first <= known.next())
+    }
+
     /// The file's first block.
     pub(super) fn encode(&self, identity: &Identity) -> [u8; BLOCK_BYTES] {
-        let mut fields = Vec::with_capacity(40);
+        let mut fields = Vec::with_capacity(48);
         for field in [
             self.epoch,
             self.number,
             self.first.0,
             self.synced.0,
             self.file_bytes,
+            self.follows.0,
         ] {
             fields.extend_from_slice(&field.to_le_bytes());
         }
@@ -75,6 +86,7 @@ impl LogHeader {
             first: Lsn(cursor.u64()?),
             synced: Lsn(cursor.u64()?),
             file_bytes: cursor.u64()?,
+            follows: Lsn(cursor.u64()?),
         })
     }
 }
@@ -89,6 +101,8 @@ pub(super) struct GroupHeader {
     pub(super) first: Lsn,
     /// What was known to be on the device when the group was written.
     pub(super) synced: Lsn,
+    /// The last record in the log before it, as in [`LogHeader`].
+    pub(super) follows: Lsn,
     pub(super) records_bytes: u32,
     pub(super) records: u32,
 }
@@ -130,6 +144,7 @@ impl GroupHeader {
         }
         header[48..52].copy_from_slice(&self.records_bytes.to_le_bytes());
         header[52..56].copy_from_slice(&self.records.to_le_bytes());
+        header[56..64].copy_from_slice(&self.follows.0.to_le_bytes());
         let crc = crc32c::crc32c_append(seed, &header[8..]);
         header[4..8].copy_from_slice(&crc.to_le_bytes());
     }
@@ -147,6 +162,7 @@ impl GroupHeader {
             synced: Lsn(cursor.u64()?),
             records_bytes: cursor.u32()?,
             records: cursor.u32()?,
+            follows: Lsn(cursor.u64()?),
         };
         let seed = identity.seed(header.epoch, header.number);
         let whole = &magic == GROUP_MAGIC && crc32c::crc32c_append(seed, &bytes[8..]) == crc;
@@ -185,6 +201,7 @@ mod tests {
             offset: 8192,
             first: Lsn(100),
             synced: Lsn(99),
+            follows: Lsn(97),
             records_bytes: (bytes.len() - GROUP_HEADER_BYTES) as u32,
             records: 1,
         };
@@ -238,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_reaches_back_over_records_that_no_file_has_if_their_changes_are_known() {
+        let header = LogHeader {
+            epoch: 1,
+            number: 2,
+            first: Lsn(10),
+            synced: Lsn(9),
+            file_bytes: 1 << 26,
+            follows: Lsn(6),
+        };
+        let cases = [(10, 0, true), (9, 0, false), (9, 8, false), (9, 9, true)];
+        for (from, known, reaches) in cases.into_iter().chain([(7, 9, true), (6, 9, false)]) {
+            let found = header.reaches_back_to(Lsn(from), Lsn(known));
+            assert_eq!(found, reaches, "{from} {known}");
+        }
+    }
+
+    #[test]
     fn a_log_header_reads_back() {
         let header = LogHeader {
             epoch: 1,
@@ -245,6 +279,7 @@ mod tests {
             first: Lsn(3),
             synced: Lsn(2),
             file_bytes: 1 << 26,
+            follows: Lsn(1),
         };
         let block = header.encode(&IDENTITY);
         let path = std::path::Path::new("log");

@@ -117,6 +117,7 @@ impl LogFile {
             first: group.first,
             synced: group.synced,
             file_bytes: self.bytes,
+            follows: group.follows,
         }))
     }
 }
@@ -200,32 +201,37 @@ impl LogDir {
             .unwrap_or(0)
     }
 
-    /// The index of the file that record `lsn` is in, or would come to be in.
-    fn start_for(&self, lsn: Lsn) -> Option<usize> {
+    /// The index of the file to begin with, if everything from record `from` on is needed, and
+    /// changes behind `known` only.
+    fn start_for(&self, from: Lsn, known: Lsn) -> Option<usize> {
+        let reaches = |header: LogHeader| header.reaches_back_to(from, known);
         self.files
             .iter()
-            .rposition(|file| file.header.is_some_and(|header| header.first <= lsn))
+            .rposition(|file| file.header.is_some_and(reaches))
     }
 
-    /// Whether the log holds everything promised from record `lsn` on, as far as headers tell.
-    pub(super) fn reaches_back_to(&self, lsn: Lsn) -> bool {
-        self.start_for(lsn).is_some() || !self.proves(lsn)
+    /// Whether the log holds everything promised from record `from` on, and changes behind
+    /// `known`, as far as headers tell.
+    pub(super) fn reaches_back_to(&self, from: Lsn, known: Lsn) -> bool {
+        self.start_for(from, known).is_some() || !self.proves(from)
     }
 
-    /// Whether any file was begun when record `lsn` was already known to be on the device. If
-    /// none was, the record may never have got there although a later file did.
+    /// Whether any file was begun when record `lsn` was already known: to be on the device, or from
+    /// the catalogue while no file had it. If none was, the record may never have got there
+    /// although a later file did.
     fn proves(&self, lsn: Lsn) -> bool {
         self.files
             .iter()
             .filter_map(|file| file.header)
-            .any(|header| header.synced >= lsn)
+            .any(|header| header.synced >= lsn || (header.follows < lsn && header.first > lsn))
     }
 
-    /// The files a replay from record `lsn` has to read, which must have no gap in their numbers.
-    pub(super) fn files_from(&self, lsn: Lsn) -> Result<&[LogFile], StoreError> {
+    /// The files a replay from record `from` has to read, which must have no gap in their numbers.
+    /// Changes up to `known` are known.
+    pub(super) fn files_from(&self, from: Lsn, known: Lsn) -> Result<&[LogFile], StoreError> {
         let last = self.last_written().unwrap_or(0);
-        let Some(start) = self.start_for(lsn) else {
-            if !self.proves(lsn) {
+        let Some(start) = self.start_for(from, known) else {
+            if !self.proves(from) {
                 return Ok(&[]);
             }
             let first = self.files.first().map_or(1, |file| file.number);

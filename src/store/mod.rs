@@ -349,6 +349,10 @@ fn end(core: &Core, mut upkeep: Upkeep, node: &mut NodeFile) -> Result<(), Store
     node.write(NodeState {
         last,
         floor,
+        log_end: match core.options.durability {
+            Durability::Fsync => last,
+            Durability::Os => node.state.log_end,
+        },
         clean: floor >= last,
         ..node.state
     })
@@ -378,7 +382,12 @@ impl Parts {
             files,
             active,
         } = opened.epoch;
-        let core = Arc::new(Core::new(options, files, opened.dirty, notify));
+        let core = Arc::new(Core::new(
+            options,
+            files,
+            (opened.dirty, site.log_end),
+            notify,
+        ));
         let writer = Writer::new(Arc::clone(&site), Arc::clone(&core.files), active);
         let status = UpkeepStatus {
             checkpoint: opened.checkpoint,

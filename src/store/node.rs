@@ -9,7 +9,8 @@
 //!  64 8 first file   the log file begun at that start; 0: none could be made
 //!  72 8 LSN          the last one known when the slot was written
 //!  80 8 floor        no entry up to this LSN is needed
-//!  88 1 clean        1: the catalogue holds everything up to that LSN, and so does the floor
+//!  88 8 log end      the last LSN that was on the device in the log then
+//!  96 1 clean        1: the catalogue holds everything up to the LSN, and the floor is there
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(super) struct NodeState {
     pub(super) first_file: u64,
     pub(super) last: Lsn,
     pub(super) floor: Lsn,
+    pub(super) log_end: Lsn,
     pub(super) clean: bool,
 }
 
@@ -99,6 +101,7 @@ impl NodeFile {
             first_file: 0,
             last: Lsn(0),
             floor: Lsn(0),
+            log_end: Lsn(0),
             clean: true,
         };
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
@@ -156,7 +159,7 @@ fn decode_slot(identity: Identity, fields: &[u8]) -> Option<Slot> {
     let generation = cursor.u64()?;
     let (epoch, first_file) = (cursor.u64()?, cursor.u64()?);
     let (last, floor) = (Lsn(cursor.u64()?), Lsn(cursor.u64()?));
-    let clean = cursor.u8()? == 1;
+    let (log_end, clean) = (Lsn(cursor.u64()?), cursor.u8()? == 1);
     Some(Slot {
         identity,
         generation,
@@ -165,16 +168,19 @@ fn decode_slot(identity: Identity, fields: &[u8]) -> Option<Slot> {
             first_file,
             last,
             floor,
+            log_end,
             clean,
         },
     })
 }
 
 fn encode_slot(identity: &Identity, generation: u64, state: &NodeState) -> [u8; HEADER_BYTES] {
-    let mut fields = Vec::with_capacity(41);
-    let (last, floor) = (state.last.0, state.floor.0);
-    for field in [generation, state.epoch, state.first_file, last, floor] {
+    let mut fields = Vec::with_capacity(49);
+    for field in [generation, state.epoch, state.first_file] {
         fields.extend_from_slice(&field.to_le_bytes());
+    }
+    for lsn in [state.last, state.floor, state.log_end] {
+        fields.extend_from_slice(&lsn.0.to_le_bytes());
     }
     fields.push(u8::from(state.clean));
     write_header(Magic::Node, identity, &fields)
@@ -190,6 +196,7 @@ mod tests {
         first_file: 3,
         last: Lsn(40),
         floor: Lsn(30),
+        log_end: Lsn(39),
         clean: true,
     };
 

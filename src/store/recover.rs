@@ -14,10 +14,10 @@ use super::catalogue::{Catalogue, CatalogueSource};
 use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::entries::Replay;
-use super::epoch::Epoch;
+use super::epoch::{Ends, Epoch};
 use super::logdir::{Horizon, LogDir, LogFile, log_path};
-use super::node::{NodeFile, node_path};
-use super::options::StoreOptions;
+use super::node::{NodeFile, NodeState, node_path};
+use super::options::{Durability, StoreOptions};
 use super::record::Change;
 use super::replay::{Damage, Place, Range, Replayed, Sink, replay};
 use super::snapshot::{Snapshot, snapshot_path};
@@ -108,7 +108,11 @@ pub(super) fn open(
         &mut scene.node,
         &scene.log,
         options,
-        (last, scene.report.floor),
+        Ends {
+            last,
+            log_end: scene.log_end,
+            floor: scene.report.floor,
+        },
     )?;
     scene.report.last = last;
     scene.log_findings();
@@ -199,6 +203,8 @@ pub(super) struct Scene<'a> {
     pub(super) snapshot: Result<Option<Snapshot>, StoreError>,
     /// The last run closed the store and nothing was written since.
     pub(super) clean: bool,
+    /// The last record on the device in the log.
+    log_end: Lsn,
     pub(super) report: Report,
 }
 
@@ -234,7 +240,7 @@ impl<'a> Scene<'a> {
             other => Ok(other?),
         };
         let clean = node.state.clean && log.last_epoch() <= node.state.epoch;
-        let report = Report::default();
+        let (report, log_end) = (Report::default(), node.state.log_end);
         Ok(Scene {
             disk,
             source,
@@ -243,6 +249,7 @@ impl<'a> Scene<'a> {
             log,
             snapshot,
             clean,
+            log_end,
             report,
         })
     }
@@ -294,6 +301,7 @@ impl<'a> Scene<'a> {
             };
             let found = self.read_log(mark, floor, &mut sink)?;
             dirty.upto = found.last;
+            self.log_end = found.reached;
             self.take_findings(found);
         }
         if whole {
@@ -313,7 +321,8 @@ impl<'a> Scene<'a> {
             until: Lsn(u64::MAX),
             horizon: self.log.horizon,
         };
-        let (known, files) = (range.from().before(), self.log.files_from(range.from())?);
+        let (from, promised) = (range.from(), self.promised(mark));
+        let files = self.log.files_from(from, mark)?;
         let mut found = replay(files, &self.node.identity, range, sink)?;
         // What was read may still be in the system's cache only; from now on it counts.
         for file in files {
@@ -321,7 +330,7 @@ impl<'a> Scene<'a> {
                 .sync_data()
                 .map_err(StoreError::io("sync", &file.path))?;
         }
-        let (reached, promised) = (found.last.max(known), self.node.state.last);
+        let reached = found.reached;
         if let Some(file) = files.last().filter(|_| reached < promised) {
             let place = Place {
                 path: file.path.clone(),
@@ -336,6 +345,14 @@ impl<'a> Scene<'a> {
             found.damaged_places += 1;
         }
         Ok(found)
+    }
+
+    /// The last record that the log must have, as far as this start knows.
+    fn promised(&self, mark: Lsn) -> Lsn {
+        let NodeState { last, log_end, .. } = self.node.state;
+        // A checkpoint made since then is of records that were synced.
+        let is_synced = self.options.durability == Durability::Fsync && mark > last;
+        if is_synced { mark } else { log_end }
     }
 
     fn take_findings(&mut self, found: Replayed) {

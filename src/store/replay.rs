@@ -4,7 +4,8 @@
 //! A group counts if it is whole and its first LSN is the next one. Where no such group stands,
 //! the reader looks for what comes after, in this order:
 //!
-//! 1. a later file that begins with the LSN it waits for: the file simply ends here;
+//! 1. a later file that begins with the LSN it waits for, or that says that no file had those in
+//!    between: the file simply ends here;
 //! 2. a later group or file written when the missing LSN was already known to be on the device:
 //!    the bytes were there once, so this is damage; it is reported and what follows is read;
 //! 3. otherwise nothing that was promised is missing: the write was cut short, the log ends.
@@ -43,8 +44,10 @@ pub struct Damage {
 /// What a replay found.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
-    /// The last record the log holds.
+    /// The last record of the log, by the headers too of what holds nothing that can be read.
     pub(super) last: Lsn,
+    /// The last record that was read, or that was not needed.
+    pub(super) reached: Lsn,
     pub(super) records: u64,
     pub(super) bytes_read: u64,
     /// Where a write that was never promised was cut short.
@@ -110,6 +113,7 @@ pub(super) fn replay(
         progress: Progress::new(files, Instant::now()),
         found: Replayed::default(),
     };
+    reader.found.reached = reader.range.from().before();
     reader.run()?;
     reader.found.last = reader.expected.before();
     reader.found.bytes_read = reader.window.bytes_read;
@@ -213,6 +217,7 @@ impl Reader<'_> {
         let Some(header) = file.header else {
             return Ok(GoOn::Nowhere);
         };
+        self.expected = self.expected.max(header.first);
         if file.damaged {
             self.report(file, 0, self.expected, 0);
         }
@@ -275,7 +280,12 @@ impl Reader<'_> {
             let files = files.iter().enumerate().skip(index + 1);
             files.filter_map(|(index, file)| Some((index, file.header?)))
         };
-        if let Some((next, _)) = later().find(|(_, header)| header.first == expected) {
+        let known = self.range.after;
+        let continues = |header: &LogHeader| {
+            header.first == expected
+                || (header.follows == expected.before() && header.first <= known.next())
+        };
+        if let Some((next, _)) = later().find(|(_, header)| continues(header)) {
             return Ok(Behind::Successor(next));
         }
         if let Some((next, header)) = later().find(|(_, header)| header.first < expected) {
@@ -289,7 +299,9 @@ impl Reader<'_> {
         if let Some(group) = self.later_group(&files[index], scan_from)? {
             return Ok(Behind::Group(group));
         }
-        let proof = later().find(|(_, header)| self.goes_on_with(header.first, header.synced));
+        let proof = later().find(|(_, header)| {
+            header.follows == expected.before() || self.goes_on_with(header.first, header.synced)
+        });
         Ok(proof.map_or(Behind::Nothing, |(next, _)| Behind::File(next)))
     }
 
@@ -371,6 +383,7 @@ impl Reader<'_> {
             }
         }
         self.expected = header.next();
+        self.found.reached = self.found.reached.max(self.expected.before());
         self.progress.tell(self.window.bytes_read, Instant::now());
         Ok(GoOn::At(header.end()))
     }

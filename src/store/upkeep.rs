@@ -293,7 +293,7 @@ impl Upkeep {
             until: upto,
             horizon: self.site.horizon,
         };
-        let files = log.files_from(range.from())?;
+        let files = log.files_from(range.from(), mark)?;
         replay(files, identity, range, &mut Changes(&mut whole))?;
         self.core.dirty.lock().put_back(whole);
         (self.checkpoint, self.checkpoint_floor) = (Lsn(0), Lsn(0));

@@ -95,7 +95,20 @@ pub(super) struct LogSite {
     pub(super) identity: Identity,
     /// The epoch, and the record it began after.
     pub(super) horizon: Horizon,
+    /// The last record in the files of former runs.
+    pub(super) log_end: Lsn,
     pub(super) file_bytes: u64,
+}
+
+impl LogSite {
+    /// The last record in the log before `first`.
+    fn before(&self, first: Lsn) -> Lsn {
+        if first == self.horizon.last.next() {
+            self.log_end
+        } else {
+            first.before()
+        }
+    }
 }
 
 /// The file being written.
@@ -322,6 +335,7 @@ impl Active {
             first: group.first,
             synced,
             file_bytes: self.capacity,
+            follows: site.before(group.first),
         };
         self.file.pwrite(&header.encode(&site.identity), 0)?;
         self.file.pwrite(&group.bytes, FIRST_GROUP_AT)
@@ -341,6 +355,7 @@ fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced:
         offset,
         first: group.first,
         synced,
+        follows: site.before(group.first),
         records_bytes: (group.bytes.len() - GROUP_HEADER_BYTES) as u32,
         records: group.records,
     };

@@ -46,9 +46,9 @@ const CORE_DEPENDENCIES: [&str; 8] = [
 /// The parts of the process from the bottom up. A part names only parts of lower layers, so the two
 /// faces of the broker, `server` and `management`, never know each other.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "config", "memory", "metrics", "version"],
-    &["log", "store", "auth"],
-    &["pulse"],
+    &["allocator", "clock", "config", "metrics", "version"],
+    &["alarms", "log", "store", "auth"],
+    &["messages", "pulse"],
     &["timer"],
     &["node"],
     &["server", "management"],

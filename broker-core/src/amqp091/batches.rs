@@ -61,8 +61,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Adds a publish for one target of a route. `confirm` is the channel and publish number that
-    /// await the queue's answer, which goes to `origin`.
+    /// Adds a publish of the connection `origin` for one target of a route. `confirm` is the channel
+    /// and publish number that await the queue's answer.
     #[inline]
     pub fn publish(
         &mut self,
@@ -73,13 +73,10 @@ impl Batches {
         origin: &Arc<Inbox>,
     ) {
         if target.turn != self.turn || self.turn == 0 {
-            target.batch = self.batch_for(&target.queue);
+            target.batch = self.batch_for(&target.queue, origin);
             target.turn = self.turn;
         }
         let batch = &mut self.publishes[target.batch as usize].1;
-        if message.persistent && batch.origin.is_none() {
-            batch.origin = Some(Arc::clone(origin));
-        }
         let before = batch.records.record_bytes();
         batch.records.push(message);
         self.bytes += batch.records.record_bytes() - before;
@@ -100,9 +97,6 @@ impl Batches {
                         first: number,
                         count: 1,
                     });
-                    if batch.origin.is_none() {
-                        batch.origin = Some(Arc::clone(origin));
-                    }
                 }
             }
         }
@@ -192,7 +186,7 @@ impl Batches {
         }
     }
 
-    fn batch_for(&mut self, queue: &Arc<QueueHandle>) -> u32 {
+    fn batch_for(&mut self, queue: &Arc<QueueHandle>, origin: &Arc<Inbox>) -> u32 {
         static NEXT_TURN: AtomicU64 = AtomicU64::new(1);
         if self.turn == 0 {
             self.turn = NEXT_TURN.fetch_add(1, Ordering::Relaxed);
@@ -205,6 +199,7 @@ impl Batches {
             let batch = Batch {
                 records,
                 confirms: Vec::new(),
+                origin: Some(Arc::clone(origin)),
                 ..Batch::default()
             };
             self.publishes.push((Arc::clone(queue), batch));

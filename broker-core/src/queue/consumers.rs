@@ -73,6 +73,11 @@ impl Consumers {
         self.by_id.is_empty()
     }
 
+    /// Whether a consumer of this connection is among them.
+    pub(super) fn has_connection(&self, inbox: &Arc<Inbox>) -> bool {
+        self.outlets.has(inbox)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.seats.iter().flatten()
     }

@@ -35,6 +35,7 @@ mod fifo;
 pub mod handle;
 mod limits;
 mod log;
+mod pacing;
 mod paging;
 mod pending;
 mod publishing;
@@ -65,6 +66,7 @@ use dead::Dead;
 use delivery::Asked;
 use effects::Effects;
 use log::QueueLog;
+use pacing::Pacing;
 use ready::Ready;
 use unacked::Unacked;
 
@@ -102,6 +104,7 @@ struct Queue {
     /// The log was asked to go up to here.
     release_upto: u64,
     totals: Totals,
+    pacing: Pacing,
     /// When the queue was last used as x-expires means it; none before the first command.
     leased_at: Option<Timestamp>,
     /// The deadline the surroundings were asked to wake us at.
@@ -133,6 +136,7 @@ impl Queue {
             dead: Dead::default(),
             consumers: Consumers::default(),
             totals: Totals::default(),
+            pacing: Pacing::default(),
             leased_at: None,
             armed: None,
             active_at: None,
@@ -211,6 +215,7 @@ impl Queue {
         self.chunks.logged_at(lsn);
         self.chunks.settled_at(lsn);
         self.consumers.take_freed(effects);
+        self.unpace(effects);
         effects.dead_letters |= self.dead.announce();
         if self.life == Life::Running {
             self.arm(effects);

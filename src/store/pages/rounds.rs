@@ -90,3 +90,57 @@ impl Rounds {
         self.state.lock().failed.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn error() -> StoreError {
+        let path = Path::new("some/file").to_path_buf();
+        StoreError::MissingFile { path }
+    }
+
+    #[test]
+    fn a_passing_failure_is_told_once_and_the_next_round_runs() {
+        let rounds = Rounds::default();
+        let failed = rounds.join(|| Err(RoundError::Passing(error())));
+        assert!(matches!(failed, Err(StoreError::MissingFile { .. })));
+        let mut ran = false;
+        let joined = rounds.join(|| {
+            ran = true;
+            Ok(())
+        });
+        assert!(joined.is_ok() && ran && rounds.failed().is_none());
+    }
+
+    #[test]
+    fn after_a_final_failure_no_round_runs() {
+        let rounds = Rounds::default();
+        let failed = rounds.join(|| Err(RoundError::Final(error())));
+        assert!(matches!(failed, Err(StoreError::SegmentsFailed(_))));
+        let failed = rounds.join(|| panic!("a round runs"));
+        assert!(matches!(failed, Err(StoreError::SegmentsFailed(_))));
+        assert!(rounds.failed().is_some());
+    }
+
+    #[test]
+    fn callers_that_waited_for_a_round_that_failed_in_passing_run_their_own() {
+        let rounds = Rounds::default();
+        std::thread::scope(|scope| {
+            let second = || rounds.join(|| Ok(()));
+            let first = rounds.join(|| {
+                let waiting = scope.spawn(second);
+                while rounds.waiting() == 0 {
+                    assert!(!waiting.is_finished(), "it does not wait");
+                    std::thread::yield_now();
+                }
+                Err(RoundError::Passing(error()))
+            });
+            assert!(first.is_err());
+        });
+        let state = rounds.state.lock();
+        assert_eq!((state.started, state.succeeded), (2, 2));
+    }
+}

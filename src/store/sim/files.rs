@@ -156,6 +156,14 @@ impl File for SimFile {
 
     fn pwrite(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state()?;
+        state.hanging_writes += 1;
+        while state.faults.hold_writes {
+            self.shared.released.wait(&mut state);
+        }
+        state.hanging_writes -= 1;
+        if state.life != self.life {
+            return Err(io::Error::other("the simulated process is dead"));
+        }
         state.step()?;
         if std::mem::take(&mut state.faults.next_write) {
             return Err(io::Error::other("simulated write error"));

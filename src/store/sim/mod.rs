@@ -59,6 +59,8 @@ struct State {
     bytes_read: u64,
     /// How many callers hang in a sync.
     hanging: usize,
+    /// How many callers hang in a write.
+    hanging_writes: usize,
 }
 
 #[derive(Default)]
@@ -67,6 +69,7 @@ struct Faults {
     next_write: bool,
     next_punch: bool,
     hold_syncs: bool,
+    hold_writes: bool,
     read_only: bool,
 }
 
@@ -210,6 +213,22 @@ impl SimDisk {
     /// How many syncs hang now.
     pub fn hanging_syncs(&self) -> usize {
         self.shared.state.lock().hanging
+    }
+
+    /// Lets every write to a file hang until [`release_writes`](Self::release_writes).
+    pub fn hold_writes(&self) {
+        self.shared.state.lock().faults.hold_writes = true;
+    }
+
+    /// Lets hanging writes go on.
+    pub fn release_writes(&self) {
+        self.shared.state.lock().faults.hold_writes = false;
+        self.shared.released.notify_all();
+    }
+
+    /// How many writes hang now.
+    pub fn hanging_writes(&self) -> usize {
+        self.shared.state.lock().hanging_writes
     }
 
     /// Begins to record what the disk is asked to do.

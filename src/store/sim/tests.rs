@@ -103,6 +103,84 @@ fn a_full_disk_takes_what_fits_and_overwriting_needs_no_space() {
     assert!(file.pwrite(b"short", 0).is_ok());
 }
 
+/// The file of four blocks, all synced, after a hole was punched into its middle.
+fn disk_with_hole() -> (SimDisk, Arc<dyn File>) {
+    let (disk, file) = disk_with_file(&[7; 4 * 4096]);
+    file.punch_hole(4096, 2 * 4096).unwrap();
+    (disk, file)
+}
+
+#[test]
+fn a_hole_reads_as_zeros_and_takes_no_space() {
+    let (disk, file) = disk_with_hole();
+    let contents = disk.contents(Path::new(PATH));
+    assert_eq!(contents[4096..12_288], [0; 8192]);
+    assert_eq!(contents[12_288..], [7; 4096]);
+    assert_eq!(disk.allocated(Path::new(PATH)), 8192);
+    assert_eq!(
+        (file.size().unwrap(), file.allocated().unwrap()),
+        (16_384, 8192)
+    );
+}
+
+#[test]
+fn only_whole_blocks_and_the_last_one_become_holes() {
+    let (disk, file) = disk_with_file(&[7; 4096 + 100]);
+    file.punch_hole(1, 4095).unwrap();
+    assert_eq!(disk.allocated(Path::new(PATH)), 4096 + 100);
+    file.punch_hole(4096, 4096).unwrap();
+    assert_eq!(disk.allocated(Path::new(PATH)), 4096);
+    assert_eq!(file.size().unwrap(), 4096 + 100, "the length stays");
+}
+
+#[test]
+fn an_unsynced_hole_is_there_after_some_power_losses_whole_or_in_part() {
+    let seen: BTreeSet<u64> = (0..100)
+        .map(|seed| {
+            let (disk, _file) = disk_with_hole();
+            disk.power_loss(seed);
+            let allocated = disk.allocated(Path::new(PATH));
+            let zeros = disk.contents(Path::new(PATH));
+            let zeros = zeros.iter().filter(|byte| **byte == 0).count() as u64;
+            assert_eq!(allocated + zeros, 16_384);
+            allocated
+        })
+        .collect();
+    assert_eq!(seen, BTreeSet::from([8192, 12_288, 16_384]));
+}
+
+#[test]
+fn a_synced_hole_stays() {
+    for seed in 0..20 {
+        let (disk, file) = disk_with_hole();
+        file.sync_data().unwrap();
+        disk.power_loss(seed);
+        assert_eq!(disk.allocated(Path::new(PATH)), 8192);
+    }
+}
+
+#[test]
+fn a_hole_gives_its_space_to_others_and_needs_space_to_be_filled() {
+    let (disk, file) = disk_with_file(&[7; 4 * 4096]);
+    disk.set_free(Some(0));
+    file.punch_hole(0, 4096).unwrap();
+    assert!(file.pwrite(&[1; 4096], 4 * 4096).is_ok());
+    let error = file.pwrite(&[1; 10], 0).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert!(file.pwrite(&[1; 10], 4096).is_ok());
+}
+
+#[test]
+fn holes_can_be_refused_once_or_for_good() {
+    let (disk, file) = disk_with_file(&[7; 4096]);
+    disk.fail_next_punch();
+    assert!(file.punch_hole(0, 4096).is_err());
+    disk.set_without_holes();
+    let error = file.punch_hole(0, 4096).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    assert_eq!(disk.allocated(Path::new(PATH)), 4096);
+}
+
 #[test]
 fn a_crash_stops_every_change() {
     let (disk, file) = disk_with_file(b"old");

@@ -614,8 +614,8 @@ fn what_a_start_read_from_the_log_survives_a_power_loss_after_it() {
         let site = Site::new();
         let (mut driven, _) = site.open();
         driven.put("a", "1");
-        // Written, not synced.
-        site.disk.crash_after(1);
+        // Header and group written, not synced.
+        site.disk.crash_after(2);
         assert!(!driven.commit());
         drop(driven);
         site.disk.kill();

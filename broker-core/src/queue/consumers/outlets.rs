@@ -72,6 +72,11 @@ impl Outlets {
         key
     }
 
+    /// Whether a consumer of this connection has joined.
+    pub(super) fn has(&self, inbox: &Arc<Inbox>) -> bool {
+        self.by_inbox.contains_key(&address(inbox))
+    }
+
     fn open(&mut self, inbox: &Arc<Inbox>) -> OutletKey {
         let key = self.free.pop().unwrap_or_else(|| {
             self.seats.push(None);

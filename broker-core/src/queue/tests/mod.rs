@@ -11,6 +11,7 @@ mod limits;
 mod memory;
 mod model;
 mod ordering;
+mod pacing;
 mod publishing;
 mod readdressing;
 mod removal;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Contents, entry, in_log, page, push};
+use super::{Contents, entries, entry, in_log, page, push};
 use crate::host::Lsn;
 use crate::journal::{Block, EntryKind, Journal, Malformed, PageKey, Placement, Runs, Section};
 use crate::message::Records;
@@ -132,6 +132,20 @@ fn a_message_that_was_settled_may_come_again_with_its_old_ordinal() {
 }
 
 #[test]
+fn what_came_again_is_there_as_any_other() {
+    let mut start = Start::new();
+    start.batch(&[1, 2, 3]);
+    start.settle(&[2]);
+    start.batch(&[2]);
+    let mut records = Records::new();
+    push(&mut records, 2, 99, 5);
+    start.entry(|log| log.append_batch(1, &Block::of(&records)));
+    start.entry(|log| log.append_returned(1, &[(2, 1)]));
+    let expected = Contents::from([(1, (1, 0)), (2, (2, 1)), (3, (3, 0))]);
+    assert_eq!(in_log(&start.finish(), 1), expected);
+}
+
+#[test]
 fn settling_what_is_not_there_only_counts_its_ordinal() {
     let mut start = Start::new();
     start.settle(&[7]);
@@ -211,6 +225,46 @@ fn what_two_pages_name_is_in_the_newer_one() {
 }
 
 #[test]
+fn messages_of_a_page_that_are_logged_again_outlive_it() {
+    let mut start = Start::new();
+    start.put_page(1, &[1, 2, 4]);
+    start.settle(&[2]);
+    let mut records = Records::new();
+    push(&mut records, 1, 1, 0);
+    push(&mut records, 4, 4, 3);
+    for (kind, payload) in entries(2, |log| log.append_again(1, &records)) {
+        start.lsn += 1;
+        start
+            .recovery
+            .entry(Lsn(start.lsn), kind as u8, &payload)
+            .unwrap();
+    }
+    start.drop_page(1);
+    let restored = start.finish();
+    assert_eq!(
+        in_log(&restored, 1),
+        Contents::from([(1, (1, 0)), (4, (4, 3))])
+    );
+    let queue = &restored.queues[0];
+    assert_eq!((queue.first_lsn, queue.next_ordinal), (Some(Lsn(2)), 5));
+    assert!(queue.placements.is_empty());
+}
+
+#[test]
+fn messages_that_leave_their_page_for_nowhere_are_counted() {
+    let mut start = Start::new();
+    start.put_page(1, &[1, 2, 3, 4, 5]);
+    start.settle(&[2]);
+    start.batch(&[1]);
+    start.drop_page(1);
+    start.batch(&[3]);
+    start.put_page(2, &[4]);
+    let restored = start.finish();
+    assert_eq!(restored.tally.vanished, 2);
+    assert_eq!(ordinals(&in_log(&restored, 1)), [3]);
+}
+
+#[test]
 fn pages_stand_in_the_order_of_their_first_ordinals() {
     let mut start = Start::new();
     start.put_page(1, &[7, 8]);
@@ -232,6 +286,28 @@ fn counts_of_messages_in_pages_stand_apart() {
     let restored = start.finish();
     assert_eq!(restored.queues[0].returned, [(1, 2), (4, 7)]);
     assert_eq!(in_log(&restored, 1), Contents::from([(3, (3, 1))]));
+}
+
+#[test]
+fn no_count_is_reported_of_what_lies_in_no_page() {
+    let mut start = Start::new();
+    start.put_page(1, &[1]);
+    start.entry(|log| log.append_returned(1, &[(1, 2), (9, 1)]));
+    start.drop_page(1);
+    let restored = start.finish();
+    assert!(restored.queues[0].returned.is_empty());
+    assert_eq!(restored.queues[0].next_ordinal, 10);
+}
+
+#[test]
+fn a_count_ends_with_the_settle_of_its_message() {
+    let mut start = Start::new();
+    start.put_page(1, &[1]);
+    start.entry(|log| log.append_returned(1, &[(1, 2)]));
+    start.settle(&[1]);
+    start.batch(&[1]);
+    start.put_page(2, &[1]);
+    assert!(start.finish().queues[0].returned.is_empty());
 }
 
 #[test]

@@ -103,7 +103,11 @@ fn check(imagined: &Imagined, cut: Cut) {
 fn recover(imagined: &Imagined, cut: Cut) -> Restored {
     let mut recovery = Recovery::new();
     let base = &imagined.states[cut.map as usize];
-    for (&(queue, number), mapped) in &base.pages {
+    let mut pages: Vec<_> = base.pages.iter().collect();
+    if cut.learns_queues_last {
+        pages.reverse();
+    }
+    for (&(queue, number), mapped) in pages {
         let entry = mapped.entry(queue, number);
         recovery.page(&entry.key(), &entry.value()).unwrap();
     }
@@ -147,7 +151,7 @@ fn change(recovery: &mut Recovery, changes: &[RawChange]) {
 
 fn compare(imagined: &Imagined, cut: Cut, restored: &Restored) {
     let state = &imagined.states[cut.end as usize];
-    assert_eq!(restored.tally.damaged, 0);
+    assert_eq!((restored.tally.damaged, restored.tally.vanished), (0, 0));
     let nothing = RestoredQueue::default();
     for &id in state.queues.keys() {
         let found = restored.queues.iter().find(|queue| queue.queue == id);
@@ -173,9 +177,9 @@ fn compare_queue(imagined: &Imagined, cut: Cut, found: (&Restored, &RestoredQueu
         .iter()
         .map(|(&ordinal, message)| (ordinal, (message.body, expected_count(message, cut.floor))))
         .collect();
-    for (ordinal, (turn, index, body)) in expected_unplaced(state, found, id) {
+    for (ordinal, (turn, index, content)) in expected_unplaced(state, found, id) {
         assert_eq!(
-            expected.insert(ordinal, (body, 0)),
+            expected.insert(ordinal, content),
             None,
             "{turn} {index} {cut:?}"
         );
@@ -230,13 +234,16 @@ fn in_pages(imagined: &Imagined, found: &RestoredQueue, id: u64) -> Contents {
     contents
 }
 
+/// Turn, index, and body and delivery count.
+type Unplaced = (u64, u32, (u32, u32));
+
 /// What is reported as placed is what was unplaced, in order, behind all else.
-fn expected_unplaced(state: &State, found: &RestoredQueue, id: u64) -> Vec<(u64, (u64, u32, u32))> {
+fn expected_unplaced(state: &State, found: &RestoredQueue, id: u64) -> Vec<(u64, Unplaced)> {
     let mut unplaced = Vec::new();
     for (&(turn, queue), messages) in &state.turns {
-        for (index, body) in messages.iter().enumerate() {
-            if let Some(body) = body.filter(|_| queue == id) {
-                unplaced.push((turn, index as u32, body));
+        for (index, content) in messages.iter().enumerate() {
+            if let Some(content) = content.filter(|_| queue == id) {
+                unplaced.push((turn, index as u32, content));
             }
         }
     }

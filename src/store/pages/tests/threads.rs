@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::store::sim::Event;
 
 /// Waits until `reached` holds.
 #[track_caller]
@@ -11,6 +12,28 @@ fn wait_until(reached: impl Fn() -> bool) {
     while !reached() {
         assert!(Instant::now() < deadline, "it does not come about");
         std::thread::yield_now();
+    }
+}
+
+/// Lets what hangs go on at its end, so that a test that fails does not hang as well.
+struct Held<'a>(&'a SimDisk);
+
+impl Held<'_> {
+    fn syncs(disk: &SimDisk) -> Held<'_> {
+        disk.hold_syncs();
+        Held(disk)
+    }
+
+    fn writes(disk: &SimDisk) -> Held<'_> {
+        disk.hold_writes();
+        Held(disk)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.release_syncs();
+        self.0.release_writes();
     }
 }
 
@@ -65,8 +88,8 @@ fn syncs_that_come_during_one_share_the_next() {
     let disk = SimDisk::new();
     let pages = open(&disk, &[]);
     write(&pages, b"first");
-    disk.hold_syncs();
     std::thread::scope(|scope| {
+        let held = Held::syncs(&disk);
         let sync = || pages.sync().unwrap();
         scope.spawn(sync);
         wait_until(|| disk.hanging_syncs() == 1);
@@ -75,7 +98,7 @@ fn syncs_that_come_during_one_share_the_next() {
             scope.spawn(sync);
         }
         wait_until(|| pages.status().sync_waiting == 5);
-        disk.release_syncs();
+        drop(held);
     });
     assert_eq!(pages.status().syncs, 2);
 }
@@ -86,12 +109,12 @@ fn a_page_written_during_a_sync_is_durable_only_after_the_next() {
         let disk = SimDisk::new();
         let pages = open(&disk, &[]);
         let first = write(&pages, b"first");
-        disk.hold_syncs();
         let second = std::thread::scope(|scope| {
+            let held = Held::syncs(&disk);
             scope.spawn(|| pages.sync().unwrap());
             wait_until(|| disk.hanging_syncs() == 1);
             let second = write(&pages, b"second");
-            disk.release_syncs();
+            drop(held);
             second
         });
         assert!(
@@ -108,19 +131,43 @@ fn a_page_written_during_a_sync_is_durable_only_after_the_next() {
 }
 
 #[test]
+fn a_sync_waits_for_pages_on_their_way_into_the_block_it_ends() {
+    let disk = SimDisk::new();
+    let pages = open(&disk, &[]);
+    write(&pages, b"first");
+    disk.record_events();
+    std::thread::scope(|scope| {
+        let held = Held::writes(&disk);
+        let second = scope.spawn(|| write(&pages, b"second"));
+        wait_until(|| disk.hanging_writes() == 1);
+        scope.spawn(|| pages.sync().unwrap());
+        // Nobody else gets in while a sync waits.
+        wait_until(|| pages.writing.try_read().is_none());
+        drop(held);
+        assert_eq!(second.join().unwrap().offset / BLOCK, 1);
+    });
+    let events = disk.take_events();
+    assert_eq!(events.last(), Some(&Event::SyncDir(dir().join("pages"))));
+    let is_write = |event: &Event| matches!(event, Event::Write { .. });
+    let synced = events.iter().position(|event| !is_write(event)).unwrap();
+    assert_eq!(synced, 2, "header and bytes of the page: {events:?}");
+    assert_eq!(write(&pages, b"third").offset, 2 * BLOCK);
+}
+
+#[test]
 fn reading_and_freeing_go_on_while_a_sync_hangs() {
     let disk = SimDisk::new();
     let pages = open(&disk, &[]);
     let (first, second) = (write(&pages, b"first"), write(&pages, b"second"));
-    disk.hold_syncs();
     std::thread::scope(|scope| {
+        let held = Held::syncs(&disk);
         scope.spawn(|| pages.sync().unwrap());
         wait_until(|| disk.hanging_syncs() == 1);
         assert_eq!(pages.read(first).unwrap(), b"first");
         pages.free(second);
         let third = write(&pages, b"third");
         assert_eq!(pages.read(third).unwrap(), b"third");
-        disk.release_syncs();
+        drop(held);
     });
 }
 
@@ -129,15 +176,15 @@ fn every_waiting_sync_learns_of_a_failure() {
     let disk = SimDisk::new();
     let pages = open(&disk, &[]);
     write(&pages, b"page");
-    disk.hold_syncs();
     let sync = || pages.sync().is_err();
     std::thread::scope(|scope| {
+        let held = Held::syncs(&disk);
         let first = scope.spawn(sync);
         wait_until(|| disk.hanging_syncs() == 1);
         let others: Vec<_> = (0..3).map(|_| scope.spawn(sync)).collect();
         wait_until(|| pages.status().sync_waiting == 3);
         disk.fail_next_sync();
-        disk.release_syncs();
+        drop(held);
         assert!(first.join().unwrap());
         assert!(others.into_iter().all(|thread| thread.join().unwrap()));
     });
