@@ -54,6 +54,8 @@ pub(crate) struct Copy {
     pub(crate) bytes: usize,
     /// It must be found; otherwise it may.
     pub(crate) must: bool,
+    /// It is known to be durable, whatever became of it since.
+    pub(crate) durable: bool,
     /// It may be in its own queue, among the dead letters.
     pub(crate) at_home: bool,
     pub(crate) among_dead: bool,
@@ -154,6 +156,7 @@ impl History {
         let copy = Copy {
             bytes,
             must: sure,
+            durable: sure,
             at_home: true,
             among_dead: home == Queue::Ttl,
             delivered: false,

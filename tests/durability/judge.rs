@@ -196,15 +196,19 @@ fn halves(history: &History, turn: &Turn, there: &There) -> Option<String> {
     let (mut done, mut undone) = (Vec::new(), Vec::new());
     for key in &turn.publishes {
         match history.copies.get(key) {
-            Some(copy) if there.contains_key(key) || copy.delivered => done.push(*key),
+            Some(_) if there.contains_key(key) => done.push(*key),
             Some(copy) if !copy.settled => undone.push(*key),
-            _ => {}
+            // Somebody settled it, which says nothing unless that is durable.
+            Some(_) => {}
+            None => done.push(*key),
         }
     }
     for key in &turn.settles {
+        let was_durable = history.copies.get(key).is_some_and(|copy| copy.durable);
         match there.contains_key(key) {
             true => undone.push(*key),
-            false => done.push(*key),
+            false if was_durable => done.push(*key),
+            false => {}
         }
     }
     let is_cut = !done.is_empty() && !undone.is_empty();
@@ -219,6 +223,7 @@ fn learn(history: &mut History, found: &Found, there: &There, afterwards: Afterw
         match there.get(key) {
             Some((at_home, among_dead)) => {
                 copy.must = afterwards == Afterwards::Return;
+                copy.durable = true;
                 copy.settled = afterwards == Afterwards::Take;
                 copy.delivered = true;
                 copy.at_home = *at_home;
