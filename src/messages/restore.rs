@@ -139,6 +139,8 @@ pub(crate) fn restore(
 ) {
     let FoundMessages { restored, last_id } = found;
     let queues = durable_queues(broker);
+    let vhosts = broker.vhosts();
+    let held: Vec<_> = vhosts.iter().map(|vhost| vhost.hold_dead_letters()).collect();
     let mut messages = 0;
     for queue in restored.queues {
         let Some(handle) = queues.get(&queue.queue) else {
@@ -147,6 +149,10 @@ pub(crate) fn restore(
         let found = prepare(queue, pages, is_clean);
         handle.submit(clock.now(), Command::Restore(Box::new(found)));
         messages += handle.counts().ready;
+    }
+    drop(held);
+    for vhost in &vhosts {
+        vhost.move_dead_letters(clock.now());
     }
     let deleted = |key: PageKey| key.deleted();
     let orphans: Vec<RawChange> = restored.orphans.into_iter().map(deleted).collect();
