@@ -185,7 +185,8 @@ impl History {
         let home = self.home(queue, id);
         let Some(copy) = self.copies.get_mut(&(home, id)) else {
             let why = self.unknown(home, id);
-            self.wrong.push(format!("{queue:?} delivered {id:x?}: {why}"));
+            self.wrong
+                .push(format!("{queue:?} delivered {id:x?}: {why}"));
             return;
         };
         if copy.delivered && !redelivered && queue != Queue::Dead {
@@ -193,8 +194,9 @@ impl History {
             self.wrong.push(what);
         }
         if queue == Queue::Dead && !copy.among_dead {
-            self.wrong
-                .push(format!("{id:x?} of {home:?} is a dead letter for no reason"));
+            self.wrong.push(format!(
+                "{id:x?} of {home:?} is a dead letter for no reason"
+            ));
         }
         copy.delivered = true;
     }

@@ -76,7 +76,9 @@ fn strangers(history: &History, queue: Queue, seen: &[Seen], end: End) -> Vec<St
     let mut before = BTreeSet::new();
     for message in seen {
         let Some(id) = message.id else {
-            wrong.push(format!("{queue:?} holds a message that was never published"));
+            wrong.push(format!(
+                "{queue:?} holds a message that was never published"
+            ));
             continue;
         };
         let home = history.home(queue, id);
@@ -86,9 +88,10 @@ fn strangers(history: &History, queue: Queue, seen: &[Seen], end: End) -> Vec<St
             wrong.push(format!("{queue:?} holds {id:x?}: {why}"));
             continue;
         };
-        wrong.extend(blemish(queue, copy, message, (is_first, end)).map(|what| {
-            format!("{queue:?} holds {id:x?} of {home:?}: {what}; {copy:?}")
-        }));
+        wrong.extend(
+            blemish(queue, copy, message, (is_first, end))
+                .map(|what| format!("{queue:?} holds {id:x?} of {home:?}: {what}; {copy:?}")),
+        );
     }
     wrong
 }

@@ -33,7 +33,10 @@ pub(super) fn define(desk: &mut Desk) -> Result<(), Gone> {
 }
 
 fn declare(desk: &mut Desk, queue: Queue) -> Result<(), Gone> {
-    let is_new = !matches!(desk.report.iter().rev().find_map(existence), Some(Existence::There));
+    let is_new = !matches!(
+        desk.report.iter().rev().find_map(existence),
+        Some(Existence::There)
+    );
     if is_new {
         desk.report.push(Deed::Queue(queue, Existence::Unknown));
     }
@@ -65,9 +68,14 @@ fn fill(desk: &mut Desk, queue: Queue, last_tag: &mut u64) -> Result<Vec<Id>, Go
     }
     let first = *last_tag + 1;
     *last_tag += published.len() as u64;
-    let confirmed = desk.line.flush().and_then(|()| confirms(desk, first, *last_tag));
+    let confirmed = desk
+        .line
+        .flush()
+        .and_then(|()| confirms(desk, first, *last_tag));
     let sure = confirmed.is_ok();
-    let deeds = published.iter().map(|(id, size)| sent(queue, *id, *size, sure));
+    let deeds = published
+        .iter()
+        .map(|(id, size)| sent(queue, *id, *size, sure));
     desk.report.extend(deeds);
     confirmed?;
     Ok(published.into_iter().map(|(id, _)| id).collect())
@@ -83,7 +91,13 @@ fn confirms(desk: &mut Desk, first: u64, last: u64) -> Result<(), Gone> {
                 taken: true,
                 ..
             } => {
-                missing.retain(|awaited| if multiple { *awaited > tag } else { *awaited != tag });
+                missing.retain(|awaited| {
+                    if multiple {
+                        *awaited > tag
+                    } else {
+                        *awaited != tag
+                    }
+                });
             }
             other => desk.unexpected(&other),
         }
