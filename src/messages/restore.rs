@@ -140,7 +140,10 @@ pub(crate) fn restore(
     let FoundMessages { restored, last_id } = found;
     let queues = durable_queues(broker);
     let vhosts = broker.vhosts();
-    let held: Vec<_> = vhosts.iter().map(|vhost| vhost.hold_dead_letters()).collect();
+    let held: Vec<_> = vhosts
+        .iter()
+        .map(|vhost| vhost.hold_dead_letters())
+        .collect();
     let mut messages = 0;
     for queue in restored.queues {
         let Some(handle) = queues.get(&queue.queue) else {

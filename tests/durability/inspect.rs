@@ -45,7 +45,10 @@ pub(crate) fn read(
     afterwards: Afterwards,
 ) -> Result<Found, String> {
     let mut line = Line::open(address)?;
-    let own = history.queues.keys().filter(|queue| is_there(&mut line, **queue));
+    let own = history
+        .queues
+        .keys()
+        .filter(|queue| is_there(&mut line, **queue));
     let own: Vec<Queue> = own.copied().collect();
     let mut found = Found::new();
     let mut channel = 1;

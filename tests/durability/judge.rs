@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::body::Id;
-use super::history::{Copy, Existence, History, Turn};
+use super::history::{Copy, Existence, Gone, History, Turn};
 use super::inspect::{Afterwards, Found, Seen, ids};
 use super::scene::Queue;
 
@@ -76,7 +76,9 @@ fn strangers(history: &History, queue: Queue, seen: &[Seen], end: End) -> Vec<St
     let mut before = BTreeSet::new();
     for message in seen {
         let Some(id) = message.id else {
-            wrong.push(format!("{queue:?} holds a message that was never published"));
+            wrong.push(format!(
+                "{queue:?} holds a message that was never published"
+            ));
             continue;
         };
         let home = history.home(queue, id);
@@ -86,9 +88,10 @@ fn strangers(history: &History, queue: Queue, seen: &[Seen], end: End) -> Vec<St
             wrong.push(format!("{queue:?} holds {id:x?}: {why}"));
             continue;
         };
-        wrong.extend(blemish(queue, copy, message, (is_first, end)).map(|what| {
-            format!("{queue:?} holds {id:x?} of {home:?}: {what}; {copy:?}")
-        }));
+        wrong.extend(
+            blemish(queue, copy, message, (is_first, end))
+                .map(|what| format!("{queue:?} holds {id:x?} of {home:?}: {what}; {copy:?}")),
+        );
     }
     wrong
 }
@@ -236,7 +239,7 @@ fn learn(history: &mut History, found: &Found, there: &There, afterwards: Afterw
     }
     for key in gone {
         history.copies.remove(&key);
-        history.gone.insert(key);
+        history.gone.insert(key, Gone::Missed);
     }
     history.auto_seen.clear();
     for (queue, existence) in &mut history.queues {

@@ -37,7 +37,9 @@ const LIMIT: u32 = 1_500;
 /// A number from the environment.
 pub(crate) fn number(name: &str, default: u64) -> u64 {
     match env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
         Err(_) => default,
     }
 }
@@ -59,7 +61,9 @@ fn nothing_promised_is_lost_however_often_the_broker_is_killed() {
 
 /// What a thread returns; its panic is this one's.
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What was done in all cycles.

@@ -87,7 +87,8 @@ struct Receipts {
 
 fn consume(desk: &mut Desk, habits: Habits) -> Result<(), Gone> {
     desk.line.call(1, "confirm.select", "confirm.select-ok")?;
-    desk.line.call(1, "basic.qos prefetch-count=100", "basic.qos-ok")?;
+    desk.line
+        .call(1, "basic.qos prefetch-count=100", "basic.qos-ok")?;
     start(desk, habits.queue, "false")?;
     let mut receipts = Receipts::default();
     let Err(gone) = work(desk, habits, &mut receipts) else {
@@ -177,7 +178,9 @@ fn settle(
     {
         desk.line.ack(1, *last, true);
     } else {
-        acked.iter().for_each(|(tag, _)| desk.line.ack(1, *tag, false));
+        acked
+            .iter()
+            .for_each(|(tag, _)| desk.line.ack(1, *tag, false));
     }
     receipts.acked.extend(acked.iter().map(|(_, id)| *id));
     if desk.random.chance(habits.receipts) && !acked.is_empty() {
@@ -204,8 +207,9 @@ fn promise(desk: &mut Desk, receipts: &mut Receipts) {
 fn confirm(desk: &mut Desk, queue: Queue, (tag, multiple): (u64, bool), receipts: &mut Receipts) {
     let is_meant = |awaited: u64| awaited == tag || (multiple && awaited < tag);
     let awaited = std::mem::take(&mut receipts.awaited);
-    let (meant, rest): (VecDeque<_>, _) =
-        awaited.into_iter().partition(|(awaited, _, _)| is_meant(*awaited));
+    let (meant, rest): (VecDeque<_>, _) = awaited
+        .into_iter()
+        .partition(|(awaited, _, _)| is_meant(*awaited));
     receipts.awaited = rest;
     for (_, id, all) in meant {
         desk.report.push(receipt(id, true));

@@ -63,9 +63,15 @@ impl Awaited {
     /// Reports those that a confirm speaks of.
     fn settle(&mut self, (tag, multiple, taken): (u64, bool, bool), report: &mut Vec<Deed>) {
         let first = if multiple { 0 } else { tag };
-        let tags: Vec<u64> = self.waiting.range(first..=tag).map(|(tag, _)| *tag).collect();
+        let tags: Vec<u64> = self
+            .waiting
+            .range(first..=tag)
+            .map(|(tag, _)| *tag)
+            .collect();
         if tags.is_empty() {
-            report.push(Deed::Wrong(format!("a confirm of {tag}, which is not awaited")));
+            report.push(Deed::Wrong(format!(
+                "a confirm of {tag}, which is not awaited"
+            )));
         }
         for (id, bytes, homes) in tags.iter().filter_map(|tag| self.waiting.remove(tag)) {
             report.extend(homes.iter().map(|home| sent(*home, id, bytes, taken)));

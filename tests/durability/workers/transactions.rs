@@ -38,7 +38,10 @@ fn note(desk: &mut Desk, sure: bool, published: &[(Queue, Id, usize)], settled: 
     desk.report.extend(settles);
     if !sure {
         desk.report.push(Deed::Doubtful(Turn {
-            publishes: published.iter().map(|(queue, id, _)| (*queue, *id)).collect(),
+            publishes: published
+                .iter()
+                .map(|(queue, id, _)| (*queue, *id))
+                .collect(),
             settles: settled.to_vec(),
         }));
     }
@@ -73,14 +76,17 @@ pub(super) fn publish(desk: &mut Desk) -> Result<(), Gone> {
 /// Moves messages: each transaction acknowledges some and publishes as many.
 pub(super) fn move_on(desk: &mut Desk) -> Result<(), Gone> {
     desk.line.call(1, "tx.select", "tx.select-ok")?;
-    desk.line.call(1, "basic.qos prefetch-count=50", "basic.qos-ok")?;
+    desk.line
+        .call(1, "basic.qos prefetch-count=50", "basic.qos-ok")?;
     let question = format!("basic.consume queue={} consumer-tag=c", Queue::TxIn.name());
     desk.line.call(1, &question, "basic.consume-ok")?;
     let mut hand = Vec::new();
     loop {
         let is_quiet = match desk.line.next(LOOK)? {
             Event::Delivery(delivery) => {
-                let seen = delivery.id.ok_or_else(|| format!("{delivery:?} was never published"));
+                let seen = delivery
+                    .id
+                    .ok_or_else(|| format!("{delivery:?} was never published"));
                 match seen {
                     Ok(id) => {
                         desk.report.push(Deed::Seen {
