@@ -385,7 +385,7 @@ impl Parts {
         let core = Arc::new(Core::new(
             options,
             files,
-            (opened.dirty, site.log_end),
+            (opened.dirty, site.on_device),
             notify,
         ));
         let writer = Writer::new(Arc::clone(&site), Arc::clone(&core.files), active);

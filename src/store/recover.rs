@@ -102,7 +102,7 @@ pub(super) fn open(
         checkpoint,
         checkpoint_floor,
     } = scene.recover(owner)?;
-    let last = dirty.upto;
+    let (last, on_device) = (dirty.upto, scene.node.state.log_end);
     let epoch = Epoch::begin(
         Arc::clone(&scene.disk),
         &mut scene.node,
@@ -110,7 +110,8 @@ pub(super) fn open(
         options,
         Ends {
             last,
-            log_end: scene.log_end,
+            log_end: scene.reached.unwrap_or(last),
+            on_device: scene.reached.unwrap_or(on_device),
             floor: scene.report.floor,
         },
     )?;
@@ -203,8 +204,8 @@ pub(super) struct Scene<'a> {
     pub(super) snapshot: Result<Option<Snapshot>, StoreError>,
     /// The last run closed the store and nothing was written since.
     pub(super) clean: bool,
-    /// The last record on the device in the log.
-    log_end: Lsn,
+    /// The last record in the log, if it was read.
+    reached: Option<Lsn>,
     pub(super) report: Report,
 }
 
@@ -228,7 +229,11 @@ impl<'a> Scene<'a> {
         }
         let horizon = Horizon {
             epoch: node.state.epoch,
-            last: node.state.last,
+            last: if node.state.clean {
+                node.state.last
+            } else {
+                node.state.log_end
+            },
         };
         let log = LogDir::read(&*disk, &log_dir, &node.identity, horizon)?;
         let begun = |file: &LogFile| file.number >= node.state.first_file;
@@ -240,7 +245,7 @@ impl<'a> Scene<'a> {
             other => Ok(other?),
         };
         let clean = node.state.clean && log.last_epoch() <= node.state.epoch;
-        let (report, log_end) = (Report::default(), node.state.log_end);
+        let report = Report::default();
         Ok(Scene {
             disk,
             source,
@@ -249,7 +254,7 @@ impl<'a> Scene<'a> {
             log,
             snapshot,
             clean,
-            log_end,
+            reached: None,
             report,
         })
     }
@@ -301,7 +306,7 @@ impl<'a> Scene<'a> {
             };
             let found = self.read_log(mark, floor, &mut sink)?;
             dirty.upto = found.last;
-            self.log_end = found.reached;
+            self.reached = Some(found.reached);
             self.take_findings(found);
         }
         if whole {

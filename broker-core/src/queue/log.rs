@@ -85,6 +85,14 @@ impl QueueLog {
         logged.then(journal.append_batch(self.id.0, &block))
     }
 
+    /// Appends messages whose pages are to go.
+    pub(super) fn publish_again(&self, records: &Records) -> Lsn {
+        match &self.journal {
+            Some(journal) => journal.append_again(self.id.0, records),
+            None => Lsn::NONE,
+        }
+    }
+
     /// Appends which ordinals messages of turns got.
     pub(super) fn placed(&self, placements: &[Placement]) {
         if let Some(journal) = &self.journal {

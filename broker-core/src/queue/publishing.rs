@@ -19,6 +19,9 @@ impl Queue {
         self.active_at = Some(self.now);
         let mut refused = Vec::new();
         let in_turn = batch.in_turn.take();
+        if in_turn.is_some() {
+            self.chunks.expect_earlier_records();
+        }
         let lsn = match self.pass_whole(&mut batch.records, in_turn.as_ref(), effects) {
             Some(lsn) => lsn,
             None => {

@@ -36,7 +36,7 @@ impl Queue {
     pub(super) fn restore(&mut self, found: Found) {
         self.next_ordinal = self.next_ordinal.max(found.next_ordinal);
         self.log.placed(&found.placements);
-        let unhoused = self.log.publish(&found.unhoused, &[], None).first;
+        let unhoused = self.log.publish_again(&found.unhoused);
         let mut messages = found.messages;
         messages.push((found.unhoused, unhoused));
         let mut waiting: Vec<(RecordRef<'_>, Lsn)> = messages
@@ -63,6 +63,7 @@ impl Queue {
 
     fn restore_message(&mut self, record: RecordRef<'_>, lsn: Lsn, is_redelivered: bool) {
         let level = self.level(record);
+        self.chunks.expect_earlier_records();
         let place = self.ready.push(level, record, &mut self.chunks, 0);
         if is_redelivered {
             self.chunks.head_mut(place).set_redelivered(true);

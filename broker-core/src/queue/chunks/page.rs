@@ -121,6 +121,8 @@ pub(super) struct Paging {
     /// Chunks whose page entries lack a settlement of this command.
     settling: Vec<Slot>,
     wanted: Vec<Slot>,
+    /// Logged records come whose place in the log may be before that of others.
+    is_out_of_order: bool,
     /// For the log: page entries that come and go.
     changes: Vec<RawChange>,
     /// Pages that are not needed once those changes are durable.
@@ -206,17 +208,30 @@ impl Chunks {
         let chunk = self.chunk_mut(slot);
         if chunk.first_lsn == 0 {
             chunk.first_lsn = SOON;
+        } else if !self.paging.is_out_of_order {
+            return;
+        }
+        if self.paging.logging.last() != Some(&slot) {
             self.paging.logging.push(slot);
         }
     }
 
+    /// What comes now may stand in the log before what chunks have already: until
+    /// [`Self::logged_at`].
+    pub(in crate::queue) fn expect_earlier_records(&mut self) {
+        self.paging.is_out_of_order = true;
+    }
+
     /// The batch is in the log: its chunks know from where.
     pub(in crate::queue) fn logged_at(&mut self, lsn: Lsn) {
+        self.paging.is_out_of_order = false;
         while let Some(slot) = self.paging.logging.pop() {
             let chunk = self.chunk_mut(slot);
-            if chunk.first_lsn == SOON {
-                chunk.first_lsn = lsn.0;
-            }
+            chunk.first_lsn = match (chunk.first_lsn, lsn) {
+                (SOON, lsn) => lsn.0,
+                (first, Lsn::NONE) => first,
+                (first, lsn) => first.min(lsn.0),
+            };
         }
     }
 
@@ -380,7 +395,7 @@ impl Chunks {
             self.paging.freed.push(at);
             return None;
         }
-        self.drop_home(queue, slot);
+        let former = self.chunk_mut(slot).home.take();
         self.paging.next_page += 1;
         let number = self.paging.next_page;
         let chunk = self.chunk_mut(slot);
@@ -397,15 +412,9 @@ impl Chunks {
             chunk.first_lsn = 0;
             self.put_entry(queue, slot);
         }
+        // After the new entry: a crash between the two finds the messages in one or in both.
+        self.forget_home(former);
         Some(slot)
-    }
-
-    /// The chunk's page is of no use any more.
-    pub(super) fn drop_home(&mut self, queue: QueueId, slot: Slot) {
-        let Some(home) = self.chunk_mut(slot).home.take() else {
-            return;
-        };
-        self.forget(queue, *home);
     }
 
     fn forget(&mut self, queue: QueueId, home: Home) {

@@ -1,5 +1,6 @@
 //! A start finds what was there: by example, and against an imagined run of a broker.
 
+mod checked;
 mod examples;
 mod imagined;
 mod replayed;

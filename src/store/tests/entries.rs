@@ -1,0 +1,3 @@
+//! Entries: what is handed over at a start, and what the floor keeps.
+
+use super::*;

@@ -1,0 +1,3 @@
+//! A log at its limit and a full disk: what still goes through.
+
+use super::*;
