@@ -486,7 +486,13 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     if let Cause::LogFailed(why) = cause {
         return Err(ServeError::LogFailed(why));
     }
+    let vhosts = shared.broker.vhosts();
     let close = move || {
+        // A letter that moves now would come behind what is being put in order.
+        let _held: Vec<_> = vhosts
+            .iter()
+            .map(|vhost| vhost.hold_dead_letters())
+            .collect();
         keeper.release_all();
         pager.stop();
         store.close()

@@ -1,9 +1,18 @@
 //! What was done to each message, and so where it must or may be found. Judges nothing itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::body::Id;
 use super::scene::Queue;
+
+/// Why a message must not be seen again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// It was settled, and something behind that was durable.
+    Settled,
+    /// It could have been there after a start, and was not.
+    Missed,
+}
 
 /// What one worker did, in its order.
 #[derive(Clone, Debug)]
@@ -69,8 +78,8 @@ pub(crate) struct Copy {
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) copies: BTreeMap<(Queue, Id), Copy>,
-    /// What must never be seen again.
-    pub(crate) gone: BTreeSet<(Queue, Id)>,
+    /// What must never be seen again, and why.
+    pub(crate) gone: BTreeMap<(Queue, Id), Gone>,
     pub(crate) doubtful: Vec<Turn>,
     pub(crate) queues: BTreeMap<Queue, Existence>,
     /// The last message each consumer without acknowledgements got since the last check.
@@ -172,7 +181,7 @@ impl History {
         }
         let homes = [Queue::Prio, Queue::Ttl];
         let found = homes.iter().find(|home| {
-            self.copies.contains_key(&(**home, id)) || self.gone.contains(&(**home, id))
+            self.copies.contains_key(&(**home, id)) || self.gone.contains_key(&(**home, id))
         });
         found.copied().unwrap_or(queue)
     }
@@ -203,9 +212,10 @@ impl History {
 
     /// Why a message that nobody expects may be there.
     pub(crate) fn unknown(&self, home: Queue, id: Id) -> &'static str {
-        match self.gone.contains(&(home, id)) {
-            true => "it was gone and has come back",
-            false => "it was never published there",
+        match self.gone.get(&(home, id)) {
+            Some(Gone::Settled) => "it was settled durably and has come back",
+            Some(Gone::Missed) => "it was not there after an earlier start and has come back",
+            None => "it was never published there",
         }
     }
 
@@ -216,7 +226,7 @@ impl History {
         // A dead letter that was settled may be made once more, of what its source still has.
         if sure && queue != Queue::Dead {
             self.copies.remove(&(home, id));
-            self.gone.insert((home, id));
+            self.gone.insert((home, id), Gone::Settled);
         } else if let Some(copy) = self.copies.get_mut(&(home, id)) {
             copy.must = false;
             copy.settled = true;

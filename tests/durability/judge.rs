@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::body::Id;
-use super::history::{Copy, Existence, History, Turn};
+use super::history::{Copy, Existence, Gone, History, Turn};
 use super::inspect::{Afterwards, Found, Seen, ids};
 use super::scene::Queue;
 
@@ -239,7 +239,7 @@ fn learn(history: &mut History, found: &Found, there: &There, afterwards: Afterw
     }
     for key in gone {
         history.copies.remove(&key);
-        history.gone.insert(key);
+        history.gone.insert(key, Gone::Missed);
     }
     history.auto_seen.clear();
     for (queue, existence) in &mut history.queues {
