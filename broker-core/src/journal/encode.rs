@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::decode::Placement;
 use super::{EntryKind, Journal, Runs};
 use crate::host::Lsn;
-use crate::message::{Block, Parts};
+use crate::message::{Block, Parts, Records};
 
 /// A short payload.
 pub type Payload = SmallVec<[u8; 128]>;
@@ -42,6 +42,38 @@ impl dyn Journal + '_ {
         }
         let heads = turn_heads(sections, settles);
         self.append(EntryKind::Turn, &turn_parts(&heads, sections))
+    }
+
+    /// Messages of a queue that lie in pages are in the log again, under their ordinals, so that
+    /// the pages may go. A batch would not do: it counts for nothing while a page has them. So a
+    /// turn settles them and has them anew, then says where they are. Gives the LSN from which on
+    /// the log is needed for them.
+    pub fn append_again(&self, queue: u64, records: &Records) -> Lsn {
+        let there = || records.iter().filter(|record| !record.is_removed());
+        let runs = there().map(|record| record.ordinal()).collect();
+        let section = Section {
+            queues: &[queue],
+            block: Block::of(records),
+        };
+        if section.block.is_empty() {
+            return Lsn::NONE;
+        }
+        let turn = self.append_turn(&[section], &[(queue, runs)]);
+        let mut placements: Vec<Placement> = Vec::new();
+        for (index, record) in (0..).zip(there()) {
+            let ordinal = record.ordinal();
+            match placements.last_mut() {
+                Some(last) if last.ordinal + u64::from(last.count) == ordinal => last.count += 1,
+                _ => placements.push(Placement {
+                    turn,
+                    index,
+                    count: 1,
+                    ordinal,
+                }),
+            }
+        }
+        self.append_placed(queue, &placements);
+        turn
     }
 
     /// Messages of turns have their ordinals in `queue`.

@@ -15,7 +15,9 @@
 //! The rules: a message that is alive (in a page or here) is not taken twice; a settle ends a message
 //! wherever it lies; a message that comes again after its settle is new; a page that names a
 //! message has it, and it leaves memory at once, so a start needs no more memory for messages
-//! than the run before it did.
+//! than the run before it did. Whoever writes the log keeps to this: a page's entry goes, or names
+//! fewer messages, only after these were settled or in the record in which another page has them
+//! (or later).
 
 mod chunk;
 mod held;
@@ -224,6 +226,7 @@ impl Recovery {
         };
         for (id, queue) in self.queues {
             if existing.contains(&id) {
+                restored.tally.vanished += queue.vanished();
                 restored.queues.push(queue.finish(id));
             } else {
                 self.orphans.extend(queue.page_keys(id));

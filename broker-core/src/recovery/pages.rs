@@ -56,8 +56,8 @@ impl Pages {
         ordinal <= self.highest && self.interval_at_or_below(ordinal, ordinal).is_some()
     }
 
-    /// The page is so from now on.
-    pub(super) fn put(&mut self, mut entry: PageEntry, lsn: Lsn) {
+    /// The page is so from now on. What it had before goes to `left`.
+    pub(super) fn put(&mut self, mut entry: PageEntry, lsn: Lsn, left: &mut Runs) {
         let mut runs = std::mem::take(&mut entry.runs);
         let (first, last) = (runs.first().unwrap_or(0), runs.last().unwrap_or(0));
         self.highest = self.highest.max(last);
@@ -68,7 +68,7 @@ impl Pages {
             last,
             stale_since: None,
         };
-        let at = self.set(number, page);
+        let at = self.set(number, page, left);
         for run in runs.clone().runs() {
             self.claim(at, number, *run, &mut runs, lsn);
         }
@@ -77,10 +77,10 @@ impl Pages {
         }
     }
 
-    /// There is no such page any more.
-    pub(super) fn drop_page(&mut self, number: u64) {
+    /// There is no such page any more. What it had goes to `left`.
+    pub(super) fn drop_page(&mut self, number: u64, left: &mut Runs) {
         if let Some(at) = self.by_number.remove(&number) {
-            self.forget_intervals(at);
+            self.forget_intervals(at, left);
             self.pages[at as usize] = None;
             self.free.push(at);
         }
@@ -127,9 +127,9 @@ impl Pages {
         (live, dead, stale)
     }
 
-    fn set(&mut self, number: u64, page: Page) -> u32 {
+    fn set(&mut self, number: u64, page: Page, left: &mut Runs) -> u32 {
         if let Some(&at) = self.by_number.get(&number) {
-            self.forget_intervals(at);
+            self.forget_intervals(at, left);
             self.pages[at as usize] = Some(page);
             return at;
         }
@@ -172,7 +172,7 @@ impl Pages {
         }
     }
 
-    fn forget_intervals(&mut self, at: u32) {
+    fn forget_intervals(&mut self, at: u32, left: &mut Runs) {
         let Some(page) = &self.pages[at as usize] else {
             return;
         };
@@ -180,7 +180,9 @@ impl Pages {
         let of_page = span.filter(|(_, interval)| interval.page == at);
         let starts: Vec<u64> = of_page.map(|(&start, _)| start).collect();
         for start in starts {
-            self.alive.remove(&start);
+            if let Some(interval) = self.alive.remove(&start) {
+                left.insert_between(start, interval.last(start));
+            }
         }
     }
 

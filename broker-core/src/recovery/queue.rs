@@ -17,6 +17,8 @@ pub(super) struct QueueState {
     /// Delivery counts of what lies in pages, and perhaps of what does not.
     counts: BTreeMap<u64, u32>,
     placements: Vec<Placement>,
+    /// What its page does not have any more though nothing settled it.
+    adrift: Runs,
     next_ordinal: u64,
 }
 
@@ -27,6 +29,7 @@ impl Default for QueueState {
             held: Held::default(),
             counts: BTreeMap::new(),
             placements: Vec::new(),
+            adrift: Runs::new(),
             next_ordinal: 1,
         }
     }
@@ -54,11 +57,18 @@ impl QueueState {
             });
             self.see_ordinal(run.last());
         }
-        self.pages.put(page, lsn);
+        let runs = page.runs.clone();
+        self.pages.put(page, lsn, &mut self.adrift);
+        self.adrift.remove_all(&runs);
     }
 
     pub(super) fn drop_page(&mut self, number: u64) {
-        self.pages.drop_page(number);
+        self.pages.drop_page(number, &mut self.adrift);
+    }
+
+    /// How many messages left their pages for nowhere.
+    pub(super) fn vanished(&self) -> u64 {
+        self.adrift.count()
     }
 
     /// A message is there, unless it is known already.
@@ -69,6 +79,7 @@ impl QueueState {
         if !is_new && (self.pages.contains(ordinal) || self.held.contains(ordinal)) {
             return;
         }
+        self.adrift.remove(ordinal);
         self.held.insert(ordinal, record, lsn);
     }
 
@@ -78,6 +89,7 @@ impl QueueState {
             self.see_ordinal(last);
             self.held.remove_between(first, last, |_| ());
             self.pages.settle_between(first, last, lsn);
+            self.adrift.remove_between(first, last);
             while let Some((&ordinal, _)) = self.counts.range(first..=last).next() {
                 self.counts.remove(&ordinal);
             }

@@ -24,6 +24,9 @@ pub struct Tally {
     pub pages: u64,
     /// What could not be read and was passed over.
     pub damaged: u64,
+    /// Messages that left their page while nothing had settled them and no other page had them:
+    /// lost, if whoever wrote the log broke its rules or a settle is among what is damaged.
+    pub vanished: u64,
 }
 
 /// A queue's messages.

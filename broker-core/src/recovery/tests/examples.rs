@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Contents, entry, in_log, page, push};
+use super::{Contents, entries, entry, in_log, page, push};
 use crate::host::Lsn;
 use crate::journal::{Block, EntryKind, Journal, Malformed, PageKey, Placement, Runs, Section};
 use crate::message::Records;
@@ -222,6 +222,46 @@ fn what_two_pages_name_is_in_the_newer_one() {
     let stale = &restored.queues[0].stale_pages;
     assert_eq!(stale.len(), 1);
     assert_eq!(stale[0].number, 4);
+}
+
+#[test]
+fn messages_of_a_page_that_are_logged_again_outlive_it() {
+    let mut start = Start::new();
+    start.put_page(1, &[1, 2, 4]);
+    start.settle(&[2]);
+    let mut records = Records::new();
+    push(&mut records, 1, 1, 0);
+    push(&mut records, 4, 4, 3);
+    for (kind, payload) in entries(2, |log| log.append_again(1, &records)) {
+        start.lsn += 1;
+        start
+            .recovery
+            .entry(Lsn(start.lsn), kind as u8, &payload)
+            .unwrap();
+    }
+    start.drop_page(1);
+    let restored = start.finish();
+    assert_eq!(
+        in_log(&restored, 1),
+        Contents::from([(1, (1, 0)), (4, (4, 3))])
+    );
+    let queue = &restored.queues[0];
+    assert_eq!((queue.first_lsn, queue.next_ordinal), (Some(Lsn(2)), 5));
+    assert!(queue.placements.is_empty());
+}
+
+#[test]
+fn messages_that_leave_their_page_for_nowhere_are_counted() {
+    let mut start = Start::new();
+    start.put_page(1, &[1, 2, 3, 4, 5]);
+    start.settle(&[2]);
+    start.batch(&[1]);
+    start.drop_page(1);
+    start.batch(&[3]);
+    start.put_page(2, &[4]);
+    let restored = start.finish();
+    assert_eq!(restored.tally.vanished, 2);
+    assert_eq!(ordinals(&in_log(&restored, 1)), [3]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{entry, page, push};
+use super::{entries, entry, page, push};
 use crate::host::Lsn;
 use crate::journal::{Block, EntryKind, PageEntry, Placement, RawChange, Runs, Section};
 use crate::message::Records;
@@ -69,6 +69,10 @@ pub(super) enum Step {
         queue: u8,
         pick: u8,
     },
+    LogAgain {
+        queue: u8,
+        pick: u8,
+    },
 }
 
 /// What becomes of the page that messages were moved from.
@@ -108,6 +112,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(queue, pick, count)| Step::MovePage { queue, pick, count }),
         6 => (any::<u8>(), source).prop_map(|(pick, source)| Step::PutPage { pick, source }),
         3 => (queue(), any::<u8>()).prop_map(|(queue, pick)| Step::PutPageAgain { queue, pick }),
+        2 => (queue(), any::<u8>()).prop_map(|(queue, pick)| Step::LogAgain { queue, pick }),
     ]
 }
 
@@ -142,8 +147,8 @@ pub(super) struct ImaginedQueue {
     settled: BTreeMap<u64, Message>,
 }
 
-/// A turn's message in a queue: its body, or none once it is placed.
-pub(super) type Unplaced = Vec<Option<u32>>;
+/// A turn's message in a queue: its body and delivery count, or none once it is placed.
+pub(super) type Unplaced = Vec<Option<(u32, u32)>>;
 
 /// How things are at an LSN.
 #[derive(Clone, Debug, Default)]
@@ -252,6 +257,7 @@ impl Imagined {
             Step::MovePage { queue, pick, count } => self.move_page(*queue, *pick, *count),
             Step::PutPage { pick, source } => self.put_page(*pick, *source),
             Step::PutPageAgain { queue, pick } => self.put_page_again(*queue, *pick),
+            Step::LogAgain { queue, pick } => self.log_again(*queue, *pick),
         };
     }
 
@@ -352,7 +358,7 @@ impl Imagined {
                 push(&mut records, 0, body, 0);
                 for &queue in &queues {
                     let messages = self.state.turns.entry((lsn, queue)).or_default();
-                    messages.push(Some(body));
+                    messages.push(Some((body, 0)));
                 }
             }
             blocks.push((queues, records));
@@ -384,12 +390,14 @@ impl Imagined {
         let messages = self.state.turns.get_mut(&(turn, queue))?;
         let index = messages.iter().position(Option::is_some)?;
         let taken = messages.iter_mut().skip(index).take(count.into());
-        let bodies: Vec<u32> = taken.filter_map(Option::take).collect();
+        let bodies: Vec<(u32, u32)> = taken.filter_map(Option::take).collect();
         let mut ordinal = 0;
         if !is_refused {
             ordinal = self.of(queue).next;
-            for &body in &bodies {
-                self.add(queue, body, turn);
+            for &(body, count) in &bodies {
+                let ordinal = self.add(queue, body, turn);
+                let message = self.of(queue).messages.get_mut(&ordinal).unwrap();
+                (message.count, message.written_count) = (count, count);
             }
         }
         let placement = Placement {
@@ -411,23 +419,28 @@ impl Imagined {
     }
 
     fn settle_in(&mut self, queue: u64, picks: &[u8]) -> Runs {
-        let lsn = self.lsn();
         let mut runs = Runs::new();
         for &number in picks {
-            let state = self.of(queue);
-            let Some(ordinal) = pick(state.messages.keys().copied(), number) else {
+            let messages = self.of(queue).messages.keys();
+            let Some(ordinal) = pick(messages.copied(), number) else {
                 break;
             };
-            let message = state.messages.remove(&ordinal).unwrap();
-            state.settled.insert(ordinal, message);
             runs.insert(ordinal);
-            for ((of, _), mapped) in &mut self.state.pages {
-                if *of == queue && mapped.ordinals.contains(&ordinal) {
-                    mapped.settled_at.get_or_insert(lsn);
-                }
-            }
+            self.end(queue, ordinal);
         }
         runs
+    }
+
+    fn end(&mut self, queue: u64, ordinal: u64) {
+        let lsn = self.lsn();
+        let state = self.of(queue);
+        let message = state.messages.remove(&ordinal).unwrap();
+        state.settled.insert(ordinal, message);
+        for ((of, _), mapped) in &mut self.state.pages {
+            if *of == queue && mapped.ordinals.contains(&ordinal) {
+                mapped.settled_at.get_or_insert(lsn);
+            }
+        }
     }
 
     fn settle_again(&mut self, queue: u8, which: u8) -> Option<()> {
@@ -487,6 +500,47 @@ impl Imagined {
         let mut records = Records::new();
         push(&mut records, *ordinal, message.body, message.count);
         self.append_entry(entry(|log| log.append_batch(queue, &Block::of(&records))))
+    }
+
+    /// The messages of a page are in the log again, so that it may go.
+    fn log_again(&mut self, queue: u8, which: u8) -> Option<()> {
+        let (queue, lsn) = (self.queue(queue)?, self.lsn());
+        let number = pick(self.pages_of(queue).into_iter(), which)?;
+        let mut records = Records::new();
+        let mut again = Vec::new();
+        for (&ordinal, message) in &self.of(queue).messages {
+            if message.page == Some(number) {
+                push(&mut records, ordinal, message.body, message.count);
+                again.push((ordinal, message.clone()));
+            }
+        }
+        if again.is_empty() {
+            return None;
+        }
+        let mut entries = entries(lsn, |log| log.append_again(queue, &records));
+        let unplaced = again
+            .iter()
+            .map(|(_, message)| Some((message.body, message.count)));
+        self.state.turns.insert((lsn, queue), unplaced.collect());
+        again
+            .iter()
+            .for_each(|&(ordinal, _)| self.end(queue, ordinal));
+        let placed = entries.pop()?;
+        self.append_entry(entries.pop()?)?;
+        self.state.turns.remove(&(lsn, queue));
+        for (ordinal, former) in again {
+            let message = Message {
+                born: lsn,
+                page: None,
+                written_count: former.count,
+                returned: Vec::new(),
+                is_again: true,
+                ..former
+            };
+            self.of(queue).settled.remove(&ordinal);
+            self.of(queue).messages.insert(ordinal, message);
+        }
+        self.append_entry(placed)
     }
 
     /// A page gets some messages that are only in the log. The map does not have it yet.

@@ -151,7 +151,7 @@ fn change(recovery: &mut Recovery, changes: &[RawChange]) {
 
 fn compare(imagined: &Imagined, cut: Cut, restored: &Restored) {
     let state = &imagined.states[cut.end as usize];
-    assert_eq!(restored.tally.damaged, 0);
+    assert_eq!((restored.tally.damaged, restored.tally.vanished), (0, 0));
     let nothing = RestoredQueue::default();
     for &id in state.queues.keys() {
         let found = restored.queues.iter().find(|queue| queue.queue == id);
@@ -177,9 +177,9 @@ fn compare_queue(imagined: &Imagined, cut: Cut, found: (&Restored, &RestoredQueu
         .iter()
         .map(|(&ordinal, message)| (ordinal, (message.body, expected_count(message, cut.floor))))
         .collect();
-    for (ordinal, (turn, index, body)) in expected_unplaced(state, found, id) {
+    for (ordinal, (turn, index, content)) in expected_unplaced(state, found, id) {
         assert_eq!(
-            expected.insert(ordinal, (body, 0)),
+            expected.insert(ordinal, content),
             None,
             "{turn} {index} {cut:?}"
         );
@@ -235,12 +235,16 @@ fn in_pages(imagined: &Imagined, found: &RestoredQueue, id: u64) -> Contents {
 }
 
 /// What is reported as placed is what was unplaced, in order, behind all else.
-fn expected_unplaced(state: &State, found: &RestoredQueue, id: u64) -> Vec<(u64, (u64, u32, u32))> {
+fn expected_unplaced(
+    state: &State,
+    found: &RestoredQueue,
+    id: u64,
+) -> Vec<(u64, (u64, u32, (u32, u32)))> {
     let mut unplaced = Vec::new();
     for (&(turn, queue), messages) in &state.turns {
-        for (index, body) in messages.iter().enumerate() {
-            if let Some(body) = body.filter(|_| queue == id) {
-                unplaced.push((turn, index as u32, body));
+        for (index, content) in messages.iter().enumerate() {
+            if let Some(content) = content.filter(|_| queue == id) {
+                unplaced.push((turn, index as u32, content));
             }
         }
     }
