@@ -35,6 +35,18 @@ impl Vhost {
         }
     }
 
+    /// Moves what waits, or `max` of it, for a stop: a message that was rejected has left its queue
+    /// when this returns.
+    pub fn move_all_dead_letters(&self, max: usize, now: Timestamp) {
+        let _mover = self.mover.lock();
+        let mut moved = 0;
+        while moved < max
+            && let Some(queue) = { self.dead.lock().pop_front() }
+        {
+            moved += self.move_from(&queue, TURN_MAX, now).max(1);
+        }
+    }
+
     /// Moves what waits, unless somebody else does; asks the host to go on when there is more
     /// than [`TURN_MAX`].
     pub fn move_dead_letters(&self, now: Timestamp) {
