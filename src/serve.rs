@@ -33,9 +33,6 @@ use crate::version::{PRODUCT_VERSION, VERSION};
 /// How long connections have to take their connection.close at a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Dead letters that a stopping broker still moves; more of them wait in their queues.
-const LETTERS_AT_STOP: usize = 1_000_000;
-
 /// Why the broker does not run (any more).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
@@ -480,11 +477,9 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     if let Cause::LogFailed(why) = cause {
         return Err(ServeError::LogFailed(why));
     }
-    let (vhosts, now) = (shared.broker.vhosts(), shared.clock.now());
+    let vhosts = shared.broker.vhosts();
     let close = move || {
-        for vhost in &vhosts {
-            vhost.move_all_dead_letters(LETTERS_AT_STOP, now);
-        }
+        keeper.move_letters();
         // A letter that moves now would come behind what is being put in order.
         let _held: Vec<_> = vhosts
             .iter()
