@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod message;
 pub mod queue;
 pub mod router;
+mod spare;
 pub mod time;
 pub mod topology;
 pub mod vhost;

@@ -5,8 +5,8 @@
 //! a quarter of it is, the rest is copied together; the queue is told the new places. This file
 //! knows nothing of order: who is next is decided in `ready`.
 
-use super::spare;
 use crate::message::{HeadMut, Position, RecordRef, Records};
+use crate::spare;
 
 /// Capacity of the first chunk of an empty queue.
 const CHUNK_BYTES_MIN: usize = 512;

@@ -41,7 +41,6 @@ mod removal;
 mod settings;
 mod settling;
 mod snapshot;
-mod spare;
 mod tally;
 #[cfg(test)]
 mod tests;
