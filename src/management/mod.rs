@@ -47,6 +47,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::definitions::{ImportError, import_definitions};
 pub(crate) use self::door::{Caller, Door};
+pub(crate) use self::json::object as table_json;
 use self::rates::Rates;
 use crate::clock::Clock;
 

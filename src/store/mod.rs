@@ -29,6 +29,7 @@ mod epoch;
 mod error;
 mod floor;
 mod group;
+pub mod inspect;
 mod layout;
 mod logdir;
 mod node;
@@ -64,7 +65,7 @@ pub use self::layout::Identity;
 pub use self::options::{Durability, StoreOptions};
 pub use self::record::{Change, KEY_MAX_BYTES};
 pub use self::recover::{Map, Recovered, Report};
-pub use self::replay::{Damage, Place};
+pub use self::replay::{Damage, Place, Sink};
 pub use self::syncs::{SYNC_TIME_BOUNDS, Syncs};
 
 /// A record's place in the log: log sequence number. They count from 1 without gaps.

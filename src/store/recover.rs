@@ -47,6 +47,10 @@ pub struct Report {
     pub last: Lsn,
     /// Entries up to this record were not handed over: none of them is needed.
     pub floor: Lsn,
+    /// The record up to which the catalogue, or what stood in for it, held the map.
+    pub base: Lsn,
+    /// The first record that was read from the log; none if it was not read.
+    pub read_from: Option<Lsn>,
 }
 
 /// What a store holds when it opens.
@@ -136,6 +140,27 @@ pub(super) fn open(
         checkpoint_floor,
         snapshot: scene.snapshot.ok().flatten(),
         snapshot_wanted,
+    })
+}
+
+/// Finds what [`open`] would, for somebody who does not begin an epoch. On a disk and with a source
+/// that take no change, nothing is changed.
+pub(super) fn look(
+    disk: Arc<dyn Disk>,
+    source: &dyn CatalogueSource,
+    options: &StoreOptions,
+    owner: &mut dyn Replay,
+) -> Result<Recovered, StoreError> {
+    let path = node_path(&options.dir);
+    let node = NodeFile::open(&*disk, &options.dir)?.ok_or(StoreError::MissingFile { path })?;
+    let mut scene = Scene::read(disk, source, options, node)?;
+    let Recovery { entries, dirty, .. } = scene.recover(owner)?;
+    scene.report.last = dirty.upto;
+    Ok(Recovered {
+        entries,
+        clean: scene.clean && !scene.report.rebuilt,
+        node_id: scene.node.identity.node,
+        report: scene.report,
     })
 }
 
@@ -290,7 +315,7 @@ impl<'a> Scene<'a> {
             whole,
         } = base;
         let floor = floor.max(self.node.state.floor);
-        self.report.floor = floor;
+        (self.report.floor, self.report.base) = (floor, mark);
         owner.base(&entries);
         let mut dirty = Dirty::default();
         if !self.clean || mark < self.node.state.last {
@@ -300,6 +325,7 @@ impl<'a> Scene<'a> {
                 owner,
             };
             let found = self.read_log(mark, floor, &mut sink)?;
+            self.report.read_from = Some(mark.min(floor).next());
             dirty.upto = found.last;
             self.log_end = found.reached;
             self.take_findings(found);

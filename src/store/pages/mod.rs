@@ -22,6 +22,7 @@ use super::layout::Identity;
 
 mod files;
 mod ledger;
+mod listing;
 mod page;
 mod rounds;
 mod segment;
@@ -36,6 +37,7 @@ use self::segment::Blocks;
 use self::status::Counters;
 use self::survey::Survey;
 
+pub use self::listing::{SegmentFile, SegmentFiles, SegmentListing};
 pub use self::page::{PAGE_MAX_BYTES, PageAt};
 pub use self::status::{PagesStatus, SegmentStatus, Usage};
 pub use self::survey::MissingSegment;
