@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+mod backup;
 mod base;
 mod catalogue;
 mod commit;
@@ -55,8 +56,9 @@ use self::core::Core;
 use self::floor::Floor;
 use self::node::{NodeFile, NodeState};
 use self::upkeep::{Upkeep, UpkeepStatus};
-use self::writer::Writer;
+use self::writer::{LogSite, Writer};
 
+pub use self::backup::StoreCopy;
 pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 pub use self::disk::{Disk, File, RealDisk};
 pub use self::entries::{ENTRY_KINDS, NoEntries, Owner, Replay};
@@ -137,6 +139,7 @@ pub struct Store {
 
 struct Inner {
     core: Arc<Core>,
+    site: Arc<LogSite>,
     upkeep: Arc<Mutex<UpkeepStatus>>,
     running: Mutex<Option<Running>>,
 }
@@ -433,6 +436,7 @@ impl Parts {
             lock,
         } = self;
         let status = Arc::clone(&upkeep.status);
+        let site = Arc::clone(&upkeep.site);
         let log = threads::spawn_log(Arc::clone(&core), writer)?;
         let upkeep = match threads::spawn_upkeep(upkeep) {
             Ok(upkeep) => upkeep,
@@ -451,6 +455,7 @@ impl Parts {
         Ok(Store {
             inner: Arc::new(Inner {
                 core,
+                site,
                 upkeep: status,
                 running,
             }),

@@ -87,7 +87,8 @@ impl Upkeep {
         } else {
             Ok(())
         };
-        if done.is_ok() && self.is_snapshot_due() {
+        let is_asked_for = asked && self.core.snapshot_asked.swap(false, Ordering::Relaxed);
+        if done.is_ok() && (self.is_snapshot_due() || (is_asked_for && self.is_snapshot_older())) {
             self.snapshot_with_reserve();
         }
         self.retire();

@@ -8,9 +8,11 @@
 //!
 //! Parses arguments and prints. What lies on disk the store knows, what it means the core.
 
+mod backup;
 mod check;
 mod definitions;
 mod dump;
+mod http;
 mod pages;
 mod report;
 mod state;
@@ -23,6 +25,7 @@ use broker_core::journal::describe::Bodies;
 use clap::Subcommand;
 
 use self::dump::Wanted;
+use self::http::Uri;
 use super::{EXIT_USAGE, failed};
 
 /// What to do with a data directory.
@@ -52,11 +55,28 @@ pub(super) enum StoreCommand {
         #[arg(long)]
         map: bool,
     },
+    /// Ask a serving broker for a copy of its data directory.
+    ///
+    /// The copy holds the state at the record that is named; a broker started on it serves that
+    /// state. Exit code 0: it is made; 1: pages are missing in it, because they are damaged; 2: there
+    /// is none.
+    Backup {
+        /// A directory that is empty, or is to be made: an absolute path on the broker's machine.
+        target: PathBuf,
+        /// The management API, with the credentials of an administrator. A password that is left
+        /// out is read from standard input.
+        #[arg(long, default_value = "http://guest:guest@127.0.0.1:15672")]
+        uri: Uri,
+        /// Print the broker's answer, which is JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Does it.
 pub(super) fn run(command: StoreCommand) -> ExitCode {
     match command {
+        StoreCommand::Backup { target, uri, json } => backup::run(uri, &target, json),
         StoreCommand::Check { dir, json } => check::run(&dir, json),
         StoreCommand::Dump { dir, bodies, map } => {
             let bodies = match bodies {

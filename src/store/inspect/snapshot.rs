@@ -1,12 +1,12 @@
 //! The definitions snapshot: whole by itself, and with the log behind it the same map as the one
 //! that a start builds from the catalogue.
 
+use crate::store::backup::Applying;
 use crate::store::disk::Disk;
 use crate::store::logdir::{LogDir, log_path};
-use crate::store::record::Change;
 use crate::store::replay::{Range, replay};
 use crate::store::snapshot::{Snapshot, snapshot_path};
-use crate::store::{Lsn, Map, Sink, StoreError};
+use crate::store::{Lsn, Map, StoreError};
 
 use super::{Content, Examination, Finding, Inspection, Severity, examined};
 
@@ -75,18 +75,4 @@ fn differences(one: &Map, other: &Map) -> usize {
     let changed = |(key, value): &(&Vec<u8>, &Vec<u8>)| other.get(*key) != Some(*value);
     let only_there = |key: &&Vec<u8>| !one.contains_key(*key);
     one.iter().filter(changed).count() + other.keys().filter(only_there).count()
-}
-
-/// Keeps what the log says of the map.
-struct Applying<'a>(&'a mut Map);
-
-impl Sink for Applying<'_> {
-    fn change(&mut self, _lsn: Lsn, change: Change) {
-        match change {
-            Change::Put { key, value } => self.0.insert(key, value),
-            Change::Delete { key } => self.0.remove(&key),
-        };
-    }
-
-    fn entry(&mut self, _lsn: Lsn, _kind: u8, _payload: &[u8]) {}
 }
