@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -84,6 +85,8 @@ pub(crate) enum ServeError {
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     allocator::set_up();
+    // What is in the data directory is for nobody else, also what sled makes in it.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);
@@ -394,12 +397,18 @@ fn announce(
     // Nobody may be reading standard output; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{line}");
     if let Some(file) = &config.ready_file {
-        std::fs::write(file, format!("{line}\n")).map_err(|error| ServeError::ReadyFile {
+        write_ready_file(file, &line).map_err(|error| ServeError::ReadyFile {
             file: file.clone(),
             error,
         })?;
     }
     Ok(())
+}
+
+/// Whoever waits for the broker may read it.
+fn write_ready_file(file: &Path, line: &str) -> std::io::Result<()> {
+    std::fs::write(file, format!("{line}\n"))?;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
 }
 
 /// Why the broker stops.
@@ -473,7 +482,13 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     if let Cause::LogFailed(why) = cause {
         return Err(ServeError::LogFailed(why));
     }
+    let vhosts = shared.broker.vhosts();
     let close = move || {
+        // A letter that moves now would come behind what is being put in order.
+        let _held: Vec<_> = vhosts
+            .iter()
+            .map(|vhost| vhost.hold_dead_letters())
+            .collect();
         keeper.release_all();
         pager.stop();
         store.close()

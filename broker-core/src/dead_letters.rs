@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use crate::message::{Body, Message};
@@ -19,7 +20,21 @@ use crate::vhost::Vhost;
 /// Dead letters that one turn of a connection may move; the rest is left to a task of the vhost.
 pub(crate) const TURN_MAX: usize = 256;
 
+/// While it is there, dead letters wait.
+#[must_use]
+pub struct HeldLetters<'a> {
+    _mover: MutexGuard<'a, ()>,
+}
+
 impl Vhost {
+    /// Lets dead letters wait, for a start: a letter must not reach a queue before the messages do
+    /// that were found of it. Who ends it calls [`Self::move_dead_letters`].
+    pub fn hold_dead_letters(&self) -> HeldLetters<'_> {
+        HeldLetters {
+            _mover: self.mover.lock(),
+        }
+    }
+
     /// Moves what waits, unless somebody else does; asks the host to go on when there is more
     /// than [`TURN_MAX`].
     pub fn move_dead_letters(&self, now: Timestamp) {

@@ -78,7 +78,12 @@ pub enum Answer {
     /// basic.get found nothing.
     Empty,
     /// This many ready messages were purged.
-    Purged(u32),
+    Purged {
+        /// How many.
+        count: u32,
+        /// The record of the log that says so.
+        lsn: Lsn,
+    },
     /// The queue is deleted, with this many ready messages.
     Deleted(u32),
     /// Ready messages and consumers of the queue, for declare-ok.

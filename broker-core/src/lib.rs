@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod broker;
 pub mod credit;
 mod dead_letters;
+mod defects;
 pub mod definition;
 pub mod error;
 pub mod exchange;

@@ -49,23 +49,33 @@ impl Keeper {
     }
 
     /// Puts everything that only the log has into pages, for a start that reads no log. Blocks.
+    /// Messages that expire meanwhile add to the log, so it is asked again until nothing is left.
     pub(crate) fn release_all(&self) {
-        let last = self.store.appended();
         let deadline = Instant::now() + RELEASE_TIMEOUT;
-        let mut queues = self.queues();
-        release(&queues, last, self.clock);
-        while !queues.is_empty() {
-            queues.retain(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= last.0));
-            if Instant::now() >= deadline {
-                warn!(
-                    queues = queues.len(),
-                    "messages stay in the log: the next start reads it"
-                );
-                return;
+        while let Some(holding) = self.holding(Lsn(u64::MAX)) {
+            let last = self.store.appended();
+            release(&holding, last, self.clock);
+            while holding.iter().any(|queue| needs(queue, last)) {
+                if Instant::now() >= deadline {
+                    let queues = holding.len();
+                    warn!(queues, "messages stay in the log: the next start reads it");
+                    return;
+                }
+                std::thread::park_timeout(Duration::from_millis(2));
             }
-            std::thread::park_timeout(Duration::from_millis(2));
         }
     }
+
+    /// The queues that need something of the log up to a record, if there are any.
+    fn holding(&self, upto: Lsn) -> Option<Vec<Arc<QueueHandle>>> {
+        let mut queues = self.queues();
+        queues.retain(|queue| needs(queue, upto));
+        (!queues.is_empty()).then_some(queues)
+    }
+}
+
+fn needs(queue: &QueueHandle, upto: Lsn) -> bool {
+    queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0)
 }
 
 fn release(queues: &[Arc<QueueHandle>], upto: Lsn, clock: Clock) {
@@ -98,11 +108,8 @@ impl Owner for Keeper {
     }
 
     fn release(&self, upto: Lsn) {
-        let queues = self.queues();
-        let holding: Vec<_> = queues
-            .into_iter()
-            .filter(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0))
-            .collect();
-        release(&holding, upto, self.clock);
+        if let Some(holding) = self.holding(upto) {
+            release(&holding, upto, self.clock);
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::store::{Lsn, Store};
 /// Threads that read.
 const READERS: usize = 2;
 /// Pages written before they are synced and reported.
-const ROUND_BYTES: usize = 32 << 20;
+const ROUND_BYTES: usize = 8 << 20;
 /// Page bytes that wait to be written, above which publishers must wait.
 const BEHIND_BYTES: usize = 128 << 20;
 /// How long a disk that is full is left alone.

@@ -112,12 +112,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// A store whose last durable record is `dirty.upto`, and whose log has those up to `log_end`
-    /// on the device.
+    /// A store whose last durable record is `dirty.upto`, and whose log has those up to
+    /// `on_device` there.
     pub(super) fn new(
         options: StoreOptions,
         files: Files,
-        (dirty, log_end): (Dirty, Lsn),
+        (dirty, on_device): (Dirty, Lsn),
         notify: Notify,
     ) -> Core {
         let last = dirty.upto;
@@ -149,7 +149,7 @@ impl Core {
             work: Condvar::new(),
             progress: Condvar::new(),
             durable: AtomicU64::new(last.0),
-            synced: AtomicU64::new(log_end.0),
+            synced: AtomicU64::new(on_device.0),
             blocked: Mutex::new(None),
             is_blocked: AtomicBool::new(false),
             syncing_since: Mutex::new(None),

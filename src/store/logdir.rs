@@ -139,9 +139,9 @@ impl LogFile {
     }
 }
 
-/// What the newest run began after. A record of an earlier run behind it was never recovered, and
-/// its LSN belongs to another record since: it is not to come back. Without syncs a power loss
-/// can leave such records.
+/// What the newest run found in the log. A record of an earlier run behind it was never recovered,
+/// and its LSN may belong to another record since: it is not to come back. Without syncs a power
+/// loss can leave such records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Horizon {
     pub(super) epoch: u64,

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::disk::{Disk, File, replace_file};
 use super::group::BLOCK_BYTES;
 use super::layout::{Cursor, HEADER_BYTES, Header, Identity, Magic, read_header, write_header};
+use super::logdir::Horizon;
 use super::{Lsn, StoreError};
 
 /// What a slot says.
@@ -30,6 +31,16 @@ pub(super) struct NodeState {
     pub(super) floor: Lsn,
     pub(super) log_end: Lsn,
     pub(super) clean: bool,
+}
+
+impl NodeState {
+    /// What the run that wrote this began after.
+    pub(super) fn horizon(&self) -> Horizon {
+        Horizon {
+            epoch: self.epoch,
+            last: if self.clean { self.last } else { self.log_end },
+        }
+    }
 }
 
 /// The open node file.

@@ -15,7 +15,7 @@ use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::entries::Replay;
 use super::epoch::{Ends, Epoch};
-use super::logdir::{Horizon, LogDir, LogFile, log_path};
+use super::logdir::{LogDir, LogFile, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::options::{Durability, StoreOptions};
 use super::record::Change;
@@ -106,7 +106,7 @@ pub(super) fn open(
         checkpoint,
         checkpoint_floor,
     } = scene.recover(owner)?;
-    let last = dirty.upto;
+    let (last, on_device) = (dirty.upto, scene.node.state.log_end);
     let epoch = Epoch::begin(
         Arc::clone(&scene.disk),
         &mut scene.node,
@@ -114,7 +114,8 @@ pub(super) fn open(
         options,
         Ends {
             last,
-            log_end: scene.log_end,
+            log_end: scene.reached.unwrap_or(last),
+            on_device: scene.reached.unwrap_or(on_device),
             floor: scene.report.floor,
         },
     )?;
@@ -228,8 +229,8 @@ pub(super) struct Scene<'a> {
     pub(super) snapshot: Result<Option<Snapshot>, StoreError>,
     /// The last run closed the store and nothing was written since.
     pub(super) clean: bool,
-    /// The last record on the device in the log.
-    log_end: Lsn,
+    /// The last record in the log, if it was read.
+    reached: Option<Lsn>,
     pub(super) report: Report,
 }
 
@@ -251,11 +252,7 @@ impl<'a> Scene<'a> {
         for dir in [&options.dir, &log_dir] {
             disk.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
         }
-        let horizon = Horizon {
-            epoch: node.state.epoch,
-            last: node.state.last,
-        };
-        let log = LogDir::read(&*disk, &log_dir, &node.identity, horizon)?;
+        let log = LogDir::read(&*disk, &log_dir, &node.identity, node.state.horizon())?;
         let begun = |file: &LogFile| file.number >= node.state.first_file;
         if !node.state.clean && node.state.first_file > 0 && !log.files.iter().any(begun) {
             return Err(log.missing(node.state.first_file));
@@ -265,7 +262,7 @@ impl<'a> Scene<'a> {
             other => Ok(other?),
         };
         let clean = node.state.clean && log.last_epoch() <= node.state.epoch;
-        let (report, log_end) = (Report::default(), node.state.log_end);
+        let report = Report::default();
         Ok(Scene {
             disk,
             source,
@@ -274,7 +271,7 @@ impl<'a> Scene<'a> {
             log,
             snapshot,
             clean,
-            log_end,
+            reached: None,
             report,
         })
     }
@@ -327,7 +324,7 @@ impl<'a> Scene<'a> {
             let found = self.read_log(mark, floor, &mut sink)?;
             self.report.read_from = Some(mark.min(floor).next());
             dirty.upto = found.last;
-            self.log_end = found.reached;
+            self.reached = Some(found.reached);
             self.take_findings(found);
         }
         if whole {

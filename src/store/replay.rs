@@ -289,7 +289,8 @@ impl Reader<'_> {
             header.first == expected
                 || (header.follows == expected.before() && header.first <= known.next())
         };
-        if let Some((next, _)) = later().find(|(_, header)| continues(header)) {
+        // The last one: those before it were left without a whole group.
+        if let Some((next, _)) = later().rev().find(|(_, header)| continues(header)) {
             return Ok(Behind::Successor(next));
         }
         if let Some((next, header)) = later().find(|(_, header)| header.first < expected) {
@@ -303,9 +304,12 @@ impl Reader<'_> {
         if let Some(group) = self.later_group(&files[index], scan_from)? {
             return Ok(Behind::Group(group));
         }
-        let proof = later().find(|(_, header)| {
-            header.follows == expected.before() || self.goes_on_with(header.first, header.synced)
-        });
+        let follows = |header: &LogHeader| header.follows == expected.before();
+        let proves = |header: &LogHeader| self.goes_on_with(header.first, header.synced);
+        let proof = later()
+            .rev()
+            .find(|(_, header)| follows(header))
+            .or_else(|| later().find(|(_, header)| proves(header)));
         Ok(proof.map_or(Behind::Nothing, |(next, _)| Behind::File(next)))
     }
 

@@ -93,18 +93,20 @@ pub(super) struct LogSite {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) log_dir: PathBuf,
     pub(super) identity: Identity,
-    /// The epoch, and the record it began after.
+    /// The epoch, and the last record in the log when it began.
     pub(super) horizon: Horizon,
-    /// The last record in the files of former runs.
-    pub(super) log_end: Lsn,
+    /// The last record known when it began.
+    pub(super) begins_after: Lsn,
+    /// The last record on the device in the log when it began.
+    pub(super) on_device: Lsn,
     pub(super) file_bytes: u64,
 }
 
 impl LogSite {
     /// The last record in the log before `first`.
     fn before(&self, first: Lsn) -> Lsn {
-        if first == self.horizon.last.next() {
-            self.log_end
+        if first == self.begins_after.next() {
+            self.horizon.last
         } else {
             first.before()
         }
@@ -193,11 +195,13 @@ impl Writer {
         if !self.is_usual(group) {
             return false;
         }
-        let Some(ready) = self.files.lock().ready.pop_front() else {
+        let files = Arc::clone(&self.files);
+        let mut files = files.lock();
+        let Some(ready) = files.ready.pop_front() else {
             return false;
         };
         let bytes = self.site.file_bytes;
-        self.begin(ready, bytes, bytes, group.first);
+        self.begin(&mut files, ready, bytes, (bytes, group.first));
         true
     }
 
@@ -207,7 +211,9 @@ impl Writer {
         if !self.is_usual(group) {
             return Ok(false);
         }
-        let Some(ready) = self.take_reserve()? else {
+        let files = Arc::clone(&self.files);
+        let mut files = files.lock();
+        let Some(ready) = self.take_reserve(&mut files)? else {
             return Ok(false);
         };
         warn!(
@@ -215,14 +221,13 @@ impl Writer {
             "the disk is full: the log goes on in its reserve"
         );
         let bytes = self.site.file_bytes;
-        self.begin(ready, bytes, bytes, group.first);
+        self.begin(&mut files, ready, bytes, (bytes, group.first));
         Ok(true)
     }
 
     /// Gives a file of the reserve the next number, durably.
-    fn take_reserve(&self) -> Result<Option<ReadyFile>, StoreError> {
+    fn take_reserve(&self, files: &mut Files) -> Result<Option<ReadyFile>, StoreError> {
         let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
-        let mut files = self.files.lock();
         let Some(spare) = files.reserve.pop() else {
             return Ok(None);
         };
@@ -245,27 +250,34 @@ impl Writer {
     fn next_file(&mut self, first: Lsn, needed: u64) -> Result<(), StoreError> {
         let usual = self.site.file_bytes;
         let capacity = usual.max(needed);
-        let mut files = self.files.lock();
+        // Under the lock until the span is there, so that upkeep cannot give another file the same
+        // number.
+        let files = Arc::clone(&self.files);
+        let mut files = files.lock();
         if let Some(ready) = files.ready.pop_front() {
-            drop(files);
-            self.begin(ready, usual, capacity, first);
+            self.begin(&mut files, ready, usual, (capacity, first));
             return Ok(());
         }
-        // Under the lock, so that upkeep cannot give another file the same name.
         let number = files.next_number();
         let file = create_file(&self.site, number)?;
-        drop(files);
-        self.begin(ReadyFile { number, file }, 0, capacity, first);
+        let ready = ReadyFile { number, file };
+        self.begin(&mut files, ready, 0, (capacity, first));
         Ok(())
     }
 
-    fn begin(&mut self, ready: ReadyFile, filled: u64, capacity: u64, first: Lsn) {
+    fn begin(
+        &mut self,
+        files: &mut Files,
+        ready: ReadyFile,
+        filled: u64,
+        (capacity, first): (u64, Lsn),
+    ) {
         let span = Span {
             number: ready.number,
             first,
             bytes: filled,
         };
-        self.files.lock().spans.push_back(span);
+        files.spans.push_back(span);
         self.active = Some(Active::new(ready.number, ready.file, filled, capacity));
     }
 

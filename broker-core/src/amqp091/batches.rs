@@ -157,7 +157,8 @@ impl Batches {
 
     /// Hands everything over; `host` gives the log. Answers come through the inboxes.
     pub fn hand_over(&mut self, host: &dyn Host, now: Timestamp) {
-        let mut in_turn = self.shared.append(host);
+        let mut logged = self.shared.append(host);
+        let is_waiting = logged.as_ref().is_some_and(|logged| logged.has_settles);
         for (queue, settlement, ordinals) in self.settlements.drain(..) {
             let command = match settlement {
                 Settlement::Ack => Command::Ack { ordinals },
@@ -165,7 +166,10 @@ impl Batches {
                 Settlement::Reject => Command::Reject { ordinals },
                 Settlement::Sent => Command::Sent { ordinals },
             };
-            queue.submit(now, command);
+            match is_waiting {
+                true => queue.submit_waiting(now, command),
+                false => queue.submit(now, command),
+            }
         }
         if self.publishes.is_empty() {
             return;
@@ -174,7 +178,9 @@ impl Batches {
         self.bytes = 0;
         self.by_queue.clear();
         for (index, (queue, mut batch)) in self.publishes.drain(..).enumerate() {
-            batch.in_turn = in_turn.remove(&(index as u32));
+            batch.in_turn = logged
+                .as_mut()
+                .and_then(|logged| logged.part_of(index as u32));
             self.usual_bytes = batch.records.record_bytes().min(SPARE_BYTES_MAX);
             queue.publish(now, &mut batch);
             batch.records.clear();

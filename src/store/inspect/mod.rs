@@ -328,10 +328,7 @@ impl Inspection {
     }
 
     fn horizon(&self) -> Horizon {
-        Horizon {
-            epoch: self.node.epoch,
-            last: self.node.last,
-        }
+        self.node.horizon()
     }
 }
 

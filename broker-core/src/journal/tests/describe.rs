@@ -109,6 +109,8 @@ fn a_page_says_where_it_lies_and_what_of_it_is_alive() {
         length: 1000,
         crc: 0xAB,
         level: Some(4),
+        is_redelivered: false,
+        may_expire: false,
         runs: Runs::between(10, 19),
     };
     let described = describe_page(&page.key(), &page.value()).unwrap();
