@@ -2,7 +2,8 @@
 //! durable record. The log stays where it is meanwhile; nothing waits for the copy.
 //!
 //! Not copied are the catalogue, which a start builds from the snapshot, and segments, which are
-//! their owner's. The node file comes last: a copy that was cut short does not open.
+//! their owner's. The node file is there first, empty, and written last: a copy that was cut short
+//! does not open.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::core::Core;
 use super::disk::{Disk, File};
 use super::group::{BLOCK_BYTES, GroupHeader};
 use super::logdir::{FIRST_GROUP_AT, LogDir, LogFile, file_path, log_path};
-use super::node::{NodeFile, NodeState};
+use super::node::{NodeFile, NodeState, node_path};
 use super::record::Change;
 use super::replay::{Range, Sink, replay};
 use super::snapshot::Snapshot;
@@ -89,10 +90,10 @@ impl StoreCopy {
 }
 
 /// While there is one, no log file goes.
-struct LogPin<'a>(&'a Core);
+pub(super) struct LogPin<'a>(&'a Core);
 
 impl<'a> LogPin<'a> {
-    fn new(core: &'a Core) -> LogPin<'a> {
+    pub(super) fn new(core: &'a Core) -> LogPin<'a> {
         *core.pins.lock() += 1;
         LogPin(core)
     }
@@ -106,16 +107,17 @@ impl Drop for LogPin<'_> {
 }
 
 /// A copy under way.
-struct Copying<'a> {
-    core: &'a Core,
-    site: &'a Arc<LogSite>,
-    node: NodeState,
-    target: &'a Path,
+pub(super) struct Copying<'a> {
+    pub(super) core: &'a Core,
+    pub(super) site: &'a Arc<LogSite>,
+    pub(super) node: NodeState,
+    pub(super) target: &'a Path,
 }
 
 impl Copying<'_> {
-    fn run(mut self) -> Result<StoreCopy, StoreError> {
+    pub(super) fn run(mut self) -> Result<StoreCopy, StoreError> {
         let disk = &*self.site.disk;
+        self.begin()?;
         let log_dir = log_path(self.target);
         disk.create_dir(&log_dir)
             .map_err(StoreError::io("create", &log_dir))?;
@@ -151,6 +153,18 @@ impl Copying<'_> {
             log_files: files.len(),
             bytes,
         })
+    }
+
+    /// Makes the directory one that does not open.
+    fn begin(&self) -> Result<(), StoreError> {
+        let disk = &*self.site.disk;
+        let path = node_path(self.target);
+        disk.create_dir(self.target)
+            .map_err(StoreError::io("create", self.target))?;
+        disk.create(&path)
+            .map_err(StoreError::io("create", &path))?;
+        disk.sync_dir(self.target)
+            .map_err(StoreError::io("sync", self.target))
     }
 
     /// The files with what a start from this snapshot needs, up to `lsn`.
