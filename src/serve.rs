@@ -484,6 +484,7 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     }
     let vhosts = shared.broker.vhosts();
     let close = move || {
+        keeper.move_letters();
         // A letter that moves now would come behind what is being put in order.
         let _held: Vec<_> = vhosts
             .iter()

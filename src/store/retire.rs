@@ -124,7 +124,9 @@ impl Upkeep {
         let mut files = self.core.files.lock();
         let ready = files.ready.len();
         let bytes = files.bytes_in_use() + (ready as u64 + 1) * self.site.file_bytes;
-        let is_enough = ready >= READY_MAX || bytes > self.core.options.log_max_bytes;
+        // On a full disk the space is worth more than the time to fill a file.
+        let is_enough =
+            ready >= READY_MAX || bytes > self.core.options.log_max_bytes || self.core.is_blocked();
         if ready >= READY_MIN && is_enough {
             return Ok(false);
         }

@@ -135,7 +135,11 @@ impl Life {
         for _ in 0..cycles {
             broker = self.cycle(broker);
         }
-        assert!(broker.stop().expect("an end").success(), "a clean stop");
+        let mut last = broker;
+        let status = last.end(Signal::TERM).expect("an end");
+        if !status.success() {
+            self.fail(&[format!("it did not stop: {status}")], &last.log());
+        }
         self.sum.tally = self.history.tally;
         self.sum
     }

@@ -13,6 +13,7 @@ use crate::inbox::{ConfirmRun, Inbox};
 use crate::message::{Message, Records};
 use crate::queue::Command;
 use crate::queue::handle::{Batch, QueueHandle, QueueId};
+use crate::spare;
 use crate::time::Timestamp;
 
 /// Publishes are handed over when their records reach this many bytes, barrier or not.
@@ -200,7 +201,7 @@ impl Batches {
         *self.by_queue.entry(queue.identity().id).or_insert_with(|| {
             let records = match self.spare.pop() {
                 Some(spare) => spare,
-                None => Records::with_capacity(self.usual_bytes),
+                None => spare::take(self.usual_bytes),
             };
             let batch = Batch {
                 records,

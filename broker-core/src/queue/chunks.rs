@@ -23,9 +23,9 @@ pub(super) use writing::Written;
 use smallvec::SmallVec;
 
 use super::handle::QueueId;
-use super::spare;
 use crate::journal::Runs;
 use crate::message::{HeadMut, Position, RecordRef, Records};
+use crate::spare;
 use away::Away;
 use home::Home;
 use page::Paging;

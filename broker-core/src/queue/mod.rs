@@ -46,7 +46,6 @@ mod restoring;
 mod settings;
 mod settling;
 mod snapshot;
-mod spare;
 mod tally;
 #[cfg(test)]
 mod tests;
