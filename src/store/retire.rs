@@ -58,6 +58,12 @@ impl Upkeep {
     /// Recycles or removes the log files that neither catalogue nor snapshot needs, and that hold
     /// no entry above the floors recorded with them.
     pub(super) fn retire(&mut self) {
+        // Held, so that who pins the log knows which files there are.
+        let core = Arc::clone(&self.core);
+        let pins = core.pins.lock();
+        if *pins > 0 {
+            return;
+        }
         let floor = self.checkpoint_floor.min(self.snapshot_floor);
         let bound = self.checkpoint.min(self.snapshot).min(floor);
         while let Some(span) = self.retirable(bound) {

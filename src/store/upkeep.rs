@@ -93,6 +93,9 @@ impl Upkeep {
         if done.is_ok() && self.is_snapshot_due(asked) {
             self.snapshot_with_reserve();
         }
+        if asked {
+            self.core.snapshot_asked.store(false, Ordering::Relaxed);
+        }
         self.retire();
         self.fill_files();
         self.ask_for_release();
@@ -176,6 +179,7 @@ impl Upkeep {
             && self.is_snapshot_older()
             && (self.snapshot_wanted
                 || written >= limit
+                || (asked && self.core.snapshot_asked.load(Ordering::Relaxed))
                 || self.is_worth_it(recorded, possible, limit))
     }
 
