@@ -35,6 +35,10 @@ impl Queue {
     /// Takes single ready messages out, wherever they stand.
     pub(super) fn remove(&mut self, ordinals: &[u64]) {
         for &ordinal in ordinals {
+            // On disk it could not be told from a ready one, and might be one when it is read.
+            if self.unacked.contains(ordinal) || self.dead.contains(ordinal) {
+                continue;
+            }
             match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
                 Removal::Done => self.totals.purged += 1,
                 Removal::Absent => {}
