@@ -121,7 +121,7 @@ pub(super) fn contents(disk: &Disk, found: &RestoredQueue) -> BTreeMap<u32, Foun
 }
 
 fn page_records(disk: &Disk, page: &PageEntry) -> crate::message::Records {
-    let read = disk.read(place(page));
+    let read = disk.read_durable(place(page));
     read.unwrap_or_else(|| panic!("page {} is named and free", page.number))
 }
 

@@ -202,6 +202,12 @@ impl Disk {
         Some(Records::decode(&bytes).expect("a block"))
     }
 
+    /// The messages of a page that a crash now would leave.
+    pub(super) fn read_durable(&self, at: PageAt) -> Option<Records> {
+        let is_durable = self.pages.lock()[at.offset as usize].is_durable;
+        is_durable.then(|| self.read(at)).flatten()
+    }
+
     /// The log is durable up to here: what waited for that is free. No entry names it then.
     pub(super) fn free_durable(&self, durable: u64) {
         for (offset, page) in (0..).zip(self.pages.lock().iter_mut()) {

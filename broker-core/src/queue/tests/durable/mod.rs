@@ -2,6 +2,7 @@
 //! after each command a crash, whose start must find exactly what it should.
 
 mod crash;
+mod defects;
 mod disk;
 mod journal;
 mod naive;
@@ -37,14 +38,15 @@ fn carry_out(stage: Stage, steps: &[(Op, (usize, usize))]) {
     });
 }
 
+fn steps() -> impl Strategy<Value = Vec<(Op, (usize, usize))>> {
+    vec((op(), any::<(usize, usize)>()), 1..50)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_start_finds_what_was_confirmed_and_not_settled(
-        stage in stage(),
-        steps in vec((op(), any::<(usize, usize)>()), 1..50),
-    ) {
+    fn a_start_finds_what_was_confirmed_and_not_settled(stage in stage(), steps in steps()) {
         carry_out(stage, &steps);
     }
 }
