@@ -184,7 +184,9 @@ impl Batches {
         self.bytes = 0;
         self.by_queue.clear();
         for (index, (queue, mut batch)) in self.publishes.drain(..).enumerate() {
-            batch.in_turn = logged.as_mut().and_then(|logged| logged.part_of(index as u32));
+            batch.in_turn = logged
+                .as_mut()
+                .and_then(|logged| logged.part_of(index as u32));
             self.usual_bytes = batch.records.record_bytes().min(SPARE_BYTES_MAX);
             queue.publish(now, &mut batch);
             batch.records.clear();

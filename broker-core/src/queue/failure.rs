@@ -69,7 +69,12 @@ impl Queue {
             share: std::mem::take(&mut self.share),
             releasing: self.releasing.take(),
             parked: self.parked.take(),
-            ..Queue::new(self.identity.clone(), self.settings.clone(), None, Share::default())
+            ..Queue::new(
+                self.identity.clone(),
+                self.settings.clone(),
+                None,
+                Share::default(),
+            )
         };
         let broken = std::mem::replace(self, fresh);
         let why = self.crashed();

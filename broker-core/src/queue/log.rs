@@ -95,7 +95,10 @@ impl QueueLog {
     pub(super) fn refuse(&self, in_turn: &InTurn) {
         if let Some(journal) = &self.journal {
             let mut placing = Placing::new(in_turn);
-            let last = in_turn.runs.last().map_or(0, |(first, count)| first + count);
+            let last = in_turn
+                .runs
+                .last()
+                .map_or(0, |(first, count)| first + count);
             for index in 0..last {
                 placing.next(index, 0);
             }
@@ -113,7 +116,9 @@ impl QueueLog {
     /// Appends messages again whose page is to go. The first record that is needed for them.
     pub(super) fn again(&self, records: &Records) -> Lsn {
         let journal = self.journal.as_ref();
-        journal.map_or(Lsn::NONE, |journal| journal.append_again(self.id.0, records))
+        journal.map_or(Lsn::NONE, |journal| {
+            journal.append_again(self.id.0, records)
+        })
     }
 
     /// The message is acked, dropped, expired or was dead-lettered: it does not come back.

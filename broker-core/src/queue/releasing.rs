@@ -71,7 +71,9 @@ impl Queue {
     }
 
     fn released_upto(&self) -> u64 {
-        self.releasing.as_ref().map_or(0, |releasing| releasing.upto)
+        self.releasing
+            .as_ref()
+            .map_or(0, |releasing| releasing.upto)
     }
 
     /// A page could not be written.

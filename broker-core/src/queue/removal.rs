@@ -42,16 +42,15 @@ impl Queue {
             match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
                 Removal::Done => self.totals.purged += 1,
                 Removal::Absent => {}
-                Removal::OnDisk => self.removals.get_or_insert_default().push(ordinal),
+                Removal::OnDisk => self.removals.push(ordinal),
             }
         }
     }
 
     /// Goes on with what had to wait for the disk.
     pub(super) fn remove_arrived(&mut self) {
-        if let Some(waiting) = self.removals.take() {
-            self.remove(&waiting);
-        }
+        let waiting = std::mem::take(&mut self.removals);
+        self.remove(&waiting);
     }
 
     /// Deletes the queue if the conditions of queue.delete hold.
@@ -97,7 +96,7 @@ impl Queue {
         self.refuse_gets(effects, &why);
         self.ready = Default::default();
         self.unacked.clear();
-        self.removals = None;
+        self.removals = Vec::new();
         // The definition of the queue goes from the log a moment later: without the settlement its
         // messages would seem to have vanished if a crash came in between.
         let kept = self.unsettled();

@@ -51,7 +51,11 @@ impl Found {
         let spans = Spans::of(&queue, max_priority);
         let mut found = Found {
             obsolete: queue.dead_pages,
-            stale: queue.stale_pages.iter().map(|page| (page.number, page.since)).collect(),
+            stale: queue
+                .stale_pages
+                .iter()
+                .map(|page| (page.number, page.since))
+                .collect(),
             returned: queue.returned,
             placements: queue.placements,
             next_ordinal: queue.next_ordinal,
@@ -113,7 +117,9 @@ impl Found {
     }
 
     fn settled_from(&self, page: &PageEntry) -> Option<Lsn> {
-        let index = self.stale.binary_search_by_key(&page.number, |(number, _)| *number);
+        let index = self
+            .stale
+            .binary_search_by_key(&page.number, |(number, _)| *number);
         index.ok().map(|index| self.stale[index].1)
     }
 }
@@ -163,7 +169,9 @@ impl Queue {
             self.restore_message(record, lsn, found.is_redelivered);
         }
         // The log is needed for what their pages do not say: from the end of this command on.
-        returned.into_iter().for_each(|slot| self.chunks.note_logged_in(slot));
+        returned
+            .into_iter()
+            .for_each(|slot| self.chunks.note_logged_in(slot));
     }
 
     fn restore_message(&mut self, record: RecordRef<'_>, lsn: Lsn, is_redelivered: bool) {

@@ -109,7 +109,8 @@ impl Queue {
     fn end(&mut self, entry: &Entry) {
         let is_hidden =
             is_planted(Defect::SettledAwayNotLogged) && !self.chunks.is_here(entry.place.slot);
-        self.log.gone(entry.ordinal, entry.is_logged() && !is_hidden);
+        self.log
+            .gone(entry.ordinal, entry.is_logged() && !is_hidden);
         self.chunks.end(entry.place, entry.ordinal);
     }
 

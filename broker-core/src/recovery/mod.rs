@@ -186,10 +186,11 @@ impl Recovery {
             }
             let state = self.queues.entry(queue).or_default();
             let settled = runs.clone();
-            self.turns.place_again(lsn, queue, &settled, |ordinal, record| {
-                runs.remove(ordinal);
-                state.take_again(ordinal, record, lsn);
-            });
+            self.turns
+                .place_again(lsn, queue, &settled, |ordinal, record| {
+                    runs.remove(ordinal);
+                    state.take_again(ordinal, record, lsn);
+                });
             state.settle(&runs, lsn);
         }
     }

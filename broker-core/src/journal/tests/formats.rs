@@ -281,7 +281,8 @@ fn a_page_of_several_levels_names_none() {
 
 #[test]
 fn a_page_entry_says_in_its_flags_what_holds_for_all_of_the_page() {
-    for (is_redelivered, may_expire, flags) in [(true, false, 3), (false, true, 5), (true, true, 7)] {
+    for (is_redelivered, may_expire, flags) in [(true, false, 3), (false, true, 5), (true, true, 7)]
+    {
         let page = PageEntry {
             is_redelivered,
             may_expire,

@@ -157,7 +157,11 @@ impl Chunks {
 
     /// Nothing in chunks that are away is ready any more.
     pub(in crate::queue) fn none_ready_away(&mut self) {
-        for away in self.chunks.iter_mut().filter_map(|chunk| chunk.away.as_mut()) {
+        for away in self
+            .chunks
+            .iter_mut()
+            .filter_map(|chunk| chunk.away.as_mut())
+        {
             away.ready = Tally::default();
             away.is_estimated = false;
         }

@@ -58,7 +58,11 @@ impl Chunks {
 
     /// The settlements of a command are in the log.
     pub(in crate::queue) fn settled_at(&mut self, lsn: Lsn) {
-        while let Some(slot) = self.paging.as_mut().and_then(|paging| paging.settling.pop()) {
+        while let Some(slot) = self
+            .paging
+            .as_mut()
+            .and_then(|paging| paging.settling.pop())
+        {
             if let Some(home) = &mut self.chunk_mut(slot).home {
                 home.settled_at(lsn);
             }

@@ -41,7 +41,11 @@ impl Spans {
         }
         for record in queue.chunks.iter().flat_map(|chunk| chunk.records.iter()) {
             let level = max_priority.map_or(0, |max| record.priority().min(max));
-            levels.entry(level).or_default().logged.push(record.ordinal());
+            levels
+                .entry(level)
+                .or_default()
+                .logged
+                .push(record.ordinal());
         }
         for level in levels.values_mut() {
             level.runs.sort_unstable();

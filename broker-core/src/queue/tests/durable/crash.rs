@@ -78,7 +78,9 @@ pub(super) fn recover(disk: &Disk, cut: Cut) -> RestoredQueue {
 
 fn change(recovery: &mut Recovery, change: &RawChange) {
     match &change.value {
-        Some(value) => recovery.page(&change.key, value).expect("an entry of a page"),
+        Some(value) => recovery
+            .page(&change.key, value)
+            .expect("an entry of a page"),
         None => recovery.page_gone(&change.key),
     }
 }
@@ -112,10 +114,16 @@ pub(super) fn contents(disk: &Disk, found: &RestoredQueue) -> BTreeMap<u32, Foun
         for record in page_records(disk, page).iter() {
             if left.remove(record.ordinal()) {
                 let count = record.delivery_count();
-                add(record, returned.get(&record.ordinal()).copied().unwrap_or(count));
+                add(
+                    record,
+                    returned.get(&record.ordinal()).copied().unwrap_or(count),
+                );
             }
         }
-        assert!(left.is_empty(), "the page has all that its entry names: {left:?}");
+        assert!(
+            left.is_empty(),
+            "the page has all that its entry names: {left:?}"
+        );
     }
     contents
 }
@@ -152,9 +160,16 @@ pub(super) fn compare(disk: &Disk, naive: &Naive, found: &RestoredQueue, cut: Cu
             panic!("{id} was never published: {cut:?}");
         };
         let is_placed = msg.placed.1 <= cut.end || found.ordinal == msg.ordinal;
-        assert!(is_placed || found.ordinal > highest, "{msg:?}, {found:?}, {cut:?}");
+        assert!(
+            is_placed || found.ordinal > highest,
+            "{msg:?}, {found:?}, {cut:?}"
+        );
     }
-    assert!(contents.values().all(|msg| msg.ordinal < found.next_ordinal));
+    assert!(
+        contents
+            .values()
+            .all(|msg| msg.ordinal < found.next_ordinal)
+    );
 }
 
 /// Every page is in use by the queue, named by the map, or free.
@@ -163,10 +178,16 @@ pub(super) fn check_pages(disk: &Arc<Disk>, homes: &[PageAt]) {
     for (offset, page) in (0..).zip(pages.iter()) {
         let is_home = homes.iter().any(|at| at.offset == offset);
         let is_kept = page.bytes.is_some() && page.freed.is_none();
-        assert_eq!(is_home, is_kept, "page {offset} is kept as long as it is used");
+        assert_eq!(
+            is_home, is_kept,
+            "page {offset} is kept as long as it is used"
+        );
     }
     let Some(log) = &disk.journal else { return };
     for at in places(&log.map(log.last())) {
-        assert!(homes.contains(&at), "the map names a page that no chunk has");
+        assert!(
+            homes.contains(&at),
+            "the map names a page that no chunk has"
+        );
     }
 }

@@ -143,11 +143,11 @@ impl Disk {
     }
 
     fn take(&self, job: Job) {
-        match self.mood.lock().is_later {
-            true => return self.jobs.lock().push(job),
-            false => {}
+        let is_later = self.mood.lock().is_later;
+        match is_later {
+            true => self.jobs.lock().push(job),
+            false => self.carry_out(job),
         }
-        self.carry_out(job);
     }
 
     fn carry_out(&self, job: Job) {

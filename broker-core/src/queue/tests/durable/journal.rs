@@ -41,13 +41,6 @@ impl Recorded {
         self.items.lock()[..lsn as usize].to_vec()
     }
 
-    /// How many records of this kind there are behind an LSN.
-    pub(super) fn count(&self, kind: EntryKind, behind: u64) -> usize {
-        let items = self.items.lock();
-        let of_kind = |item: &&Item| matches!(item, Item::Entry(other, _) if *other == kind);
-        items[behind as usize..].iter().filter(of_kind).count()
-    }
-
     /// The map as of an LSN.
     pub(super) fn map(&self, lsn: u64) -> Map {
         let mut map = Map::new();

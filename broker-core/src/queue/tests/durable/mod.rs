@@ -7,6 +7,7 @@ mod disk;
 mod journal;
 mod naive;
 mod ops;
+mod outcome;
 mod run;
 mod starts;
 

@@ -17,10 +17,18 @@ pub(super) enum Op {
     /// A turn with so many messages, some of them for other queues as well, is in the log.
     BeginTurn(Vec<(Draft, bool)>),
     /// One of the turns reaches the queue, amid others.
-    PlaceTurn { pick: usize, amid: Vec<Draft> },
-    Consume { no_ack: bool, prefetch: u16 },
+    PlaceTurn {
+        pick: usize,
+        amid: Vec<Draft>,
+    },
+    Consume {
+        no_ack: bool,
+        prefetch: u16,
+    },
     Cancel,
-    Get { no_ack: bool },
+    Get {
+        no_ack: bool,
+    },
     Ack(Vec<usize>),
     Requeue(Vec<usize>),
     Reject(Vec<usize>),
@@ -30,7 +38,9 @@ pub(super) enum Op {
     SettleDead(Vec<usize>),
     Purge,
     Remove(Vec<usize>),
-    Release { percent: u64 },
+    Release {
+        percent: u64,
+    },
     Shrink,
     Configure(Rules),
     Later(bool),
@@ -38,9 +48,13 @@ pub(super) enum Op {
     FailWrites(u32),
     FailReads(u32),
     /// The log becomes durable, and the store asks for the floor.
-    Sync { percent: u64 },
+    Sync {
+        percent: u64,
+    },
     Tick,
-    Crash { percent: u64 },
+    Crash {
+        percent: u64,
+    },
     StopAndStart,
     Delete,
 }
@@ -88,13 +102,13 @@ pub(super) fn stage() -> impl Strategy<Value = Stage> {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let max_length = prop::option::weighted(0.3, 0u64..40);
-    (any::<bool>(), max_length, any::<bool>()).prop_map(|(dead_letters, max_length, refused_die)| {
-        Rules {
+    (any::<bool>(), max_length, any::<bool>()).prop_map(
+        |(dead_letters, max_length, refused_die)| Rules {
             dead_letters,
             max_length,
             refused_die,
-        }
-    })
+        },
+    )
 }
 
 fn draft() -> impl Strategy<Value = Draft> {

@@ -8,7 +8,7 @@ use super::crash::{self, Cut, FoundMsg, QUEUE, id_of};
 use super::disk::Disk;
 use super::naive::{Between, Msg, Naive, Owner, Taker};
 use super::ops::{Draft, Op, Rules, Stage};
-use crate::inbox::{Answer, ConfirmRun, ConsumerId, Event, Mail};
+use crate::inbox::{ConfirmRun, ConsumerId, Event};
 use crate::message::{Body, Message, Records};
 use crate::queue::*;
 use crate::turns::{Needed, OpenTurn, OpenTurns};
@@ -25,13 +25,13 @@ pub(super) struct Run {
     pub(super) disk: Arc<Disk>,
     pub(super) queue: Arc<QueueHandle>,
     pub(super) naive: Naive,
-    consumer: Client,
-    getter: Client,
+    pub(super) consumer: Client,
+    pub(super) getter: Client,
     publisher: Client,
     pub(super) turns: Arc<OpenTurns>,
     pub(super) unplaced: Vec<Unplaced>,
     /// Who asked with basic.get, in order, and whether they ack.
-    gets: Vec<bool>,
+    pub(super) gets: Vec<bool>,
     next_id: u32,
     next_consumer: u64,
     next_number: u64,
@@ -40,14 +40,6 @@ pub(super) struct Run {
     pub(super) floors: Vec<crash::Floor>,
     /// Records before the command under way.
     before: u64,
-}
-
-/// What came out of the queue in one step.
-#[derive(Default)]
-struct Out {
-    consumed: Vec<u32>,
-    got: Vec<u32>,
-    empty: usize,
 }
 
 pub(super) fn identity(stage: Stage) -> Identity {
@@ -112,7 +104,7 @@ impl Run {
     }
 
     /// The records of the command under way.
-    fn between(&self) -> Between {
+    pub(super) fn between(&self) -> Between {
         (self.before, self.disk.log().last())
     }
 
@@ -318,7 +310,11 @@ impl Run {
             let id = self.draft(&draft, (0, 0));
             let mut records = Records::new();
             push(&mut records, id, &draft);
-            let queues: &[u64] = if *is_shared { &[QUEUE + 1, QUEUE] } else { &[QUEUE] };
+            let queues: &[u64] = if *is_shared {
+                &[QUEUE + 1, QUEUE]
+            } else {
+                &[QUEUE]
+            };
             sections.push((queues, records));
             ids.push(id);
             own.push(draft);
@@ -518,136 +514,6 @@ impl Run {
         self.naive.taker = None;
         self.gets.clear();
         self.naive.is_deleted = true;
-    }
-
-    /// What went out must be what is next: `direct`, then ready messages in order.
-    fn absorb(&mut self, direct: &[u32]) {
-        self.absorb_losses();
-        let mut out = Out::default();
-        loop {
-            let before = (out.consumed.len(), out.got.len(), out.empty);
-            self.read_out(&mut out);
-            self.consumer.resume(self.disk.now());
-            if before == (out.consumed.len(), out.got.len(), out.empty) {
-                break;
-            }
-        }
-        if self.naive.is_deleted {
-            return;
-        }
-        let (directly, consumed) = out.consumed.split_at(direct.len().min(out.consumed.len()));
-        assert_eq!(directly, direct, "in the order in which they were published");
-        let order = self.naive.in_order();
-        let next = &order[..(consumed.len() + out.got.len()).min(order.len())];
-        let place = |id: &u32| next.iter().position(|next| next == id);
-        for taken in [consumed, &out.got[..]] {
-            let places: Vec<_> = taken.iter().map(place).collect();
-            assert!(
-                places.iter().all(Option::is_some) && places.is_sorted(),
-                "{taken:?} of {order:?}"
-            );
-        }
-        let rest = order.len() - next.len();
-        assert!(out.empty == 0 || rest == 0, "empty, with {rest} messages");
-        out.consumed.iter().for_each(|id| self.hand_over(*id));
-        self.answer_gets(&out);
-        assert!(self.naive.taker.is_none() || self.naive.room() < usize::MAX || {
-            self.disk.is_busy() || self.naive.in_order().is_empty()
-        });
-    }
-
-    /// Those whose page could not be read are lost, and counted.
-    fn absorb_losses(&mut self) {
-        let losses = std::mem::take(&mut *self.disk.losses.lock());
-        let between = self.between();
-        let mut lost = 0;
-        for ordinal in &losses.in_pages {
-            let Some(id) = self.naive.by_ordinal(*ordinal) else {
-                continue;
-            };
-            if self.naive.ready.contains(&id) || self.naive.dead.contains(&id) {
-                self.naive.end(id, between);
-                lost += 1;
-            }
-        }
-        assert_eq!(losses.told, lost, "what is lost is counted");
-    }
-
-    fn read_out(&mut self, out: &mut Out) {
-        for (client, is_getter) in [(&self.consumer, false), (&self.getter, true)] {
-            let mut mail = Mail::default();
-            client.inbox.take(&mut mail, None);
-            for record in mail.records.iter() {
-                client.inbox.release_bytes(record.memory_bytes());
-                let id = id_of(record);
-                let msg = &self.naive.all[&id];
-                assert_eq!(record.ordinal(), msg.ordinal, "{msg:?}");
-                assert_eq!(record.is_redelivered(), msg.is_redelivered, "{msg:?}");
-                assert_eq!(record.delivery_count(), msg.deliveries(), "{msg:?}");
-                match is_getter {
-                    true => out.got.push(id),
-                    false => out.consumed.push(id),
-                }
-            }
-            let is_empty = |item: &&crate::inbox::Item| {
-                use crate::inbox::Item;
-                matches!(item, Item::Event(Event::Answer { answer: Answer::Empty, .. }))
-            };
-            out.empty += mail.items.iter().filter(is_empty).count();
-        }
-    }
-
-    fn hand_over(&mut self, id: u32) {
-        let Some(taker) = self.naive.taker else {
-            panic!("{id} was delivered to nobody");
-        };
-        match taker.no_ack {
-            true => self.part_with(id),
-            false => self.owe(id, Owner::Consumer(taker.id)),
-        }
-    }
-
-    fn owe(&mut self, id: u32, owner: Owner) {
-        self.naive.ready.remove(&id);
-        self.naive.unacked.insert(id, owner);
-    }
-
-    fn part_with(&mut self, id: u32) {
-        if self.naive.all[&id].is_logged {
-            return self.owe(id, Owner::Nobody);
-        }
-        let between = self.between();
-        self.naive.end(id, between);
-    }
-
-    fn answer_gets(&mut self, out: &Out) {
-        for id in &out.got {
-            match self.gets.remove(0) {
-                true => self.part_with(*id),
-                false => self.owe(*id, Owner::Getter),
-            }
-        }
-        self.gets.drain(..out.empty);
-    }
-
-    fn check(&mut self) {
-        assert_eq!(*self.disk.failures.lock(), Vec::<String>::new());
-        if !self.disk.is_busy() {
-            self.naive.settle_doomed(self.disk.log().last());
-            assert!(self.gets.is_empty(), "nobody waits for an idle disk");
-            let room = self.naive.room();
-            assert!(room == 0 || self.naive.in_order().is_empty(), "delivered");
-        }
-        let counts = self.queue.counts();
-        if !self.naive.is_deleted {
-            let ready = self.naive.ready.len() as u64;
-            let least = ready - self.naive.doomed.len() as u64;
-            assert!((least..=ready).contains(&counts.ready), "{counts:?}");
-            assert_eq!(counts.unacked, self.naive.unacked.len() as u64);
-            assert_eq!(counts.dead, self.naive.dead.len() as u64);
-        }
-        let homes: Vec<_> = self.queue.queue_for_tests().chunks.homes().collect();
-        crash::check_pages(&self.disk, &homes);
     }
 
     /// The naive queue as a start has found the real one.

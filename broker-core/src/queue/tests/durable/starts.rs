@@ -61,11 +61,20 @@ impl Run {
             }
             client.resume(disk.now());
         }
-        assert_eq!(expected.next().map(|(id, _)| id), None, "all of it is delivered");
+        assert_eq!(
+            expected.next().map(|(id, _)| id),
+            None,
+            "all of it is delivered"
+        );
     }
 
     /// A new queue with what was found.
-    fn open(&self, found: RestoredQueue, cut: Cut, is_clean: bool) -> (Arc<Disk>, Arc<QueueHandle>) {
+    fn open(
+        &self,
+        found: RestoredQueue,
+        cut: Cut,
+        is_clean: bool,
+    ) -> (Arc<Disk>, Arc<QueueHandle>) {
         let journal = Recorded::from(self.disk.log().upto(cut.end));
         let disk = Arc::new(self.disk.after_crash(journal, &in_use(&found)));
         let settings = settings(self.stage, self.naive.rules);
@@ -94,7 +103,8 @@ impl Run {
         self.naive.next_ordinal = next_ordinal;
         self.durable = cut.end;
         // What the owner said and no start has seen is forgotten.
-        self.floors.retain(|floor| floor.lsn == cut.floor && floor.told_at <= cut.map);
+        self.floors
+            .retain(|floor| floor.lsn == cut.floor && floor.told_at <= cut.map);
     }
 
     /// The broker stops in good order: connections end, everything leaves the log. The next start
@@ -110,7 +120,10 @@ impl Run {
         self.submit(Command::Release { upto });
         self.settle_down();
         let needed = self.queue.needed_from();
-        assert!(needed.is_none_or(|lsn| lsn.0 > last), "{needed:?} of {last}");
+        assert!(
+            needed.is_none_or(|lsn| lsn.0 > last),
+            "{needed:?} of {last}"
+        );
         self.tell_floor();
         let end = self.disk.log().last();
         let floor = self.floors.last().expect("told just now").lsn;
