@@ -100,7 +100,7 @@ struct Queue {
     share: Share,
     parked: Parked,
     /// Messages to be taken out of the middle once they are read from disk.
-    removals: Option<Box<Vec<u64>>>,
+    removals: Vec<u64>,
     /// None before the log was asked to go.
     releasing: Option<Box<Releasing>>,
     totals: Totals,
@@ -123,7 +123,7 @@ impl Queue {
             log: QueueLog::new(identity.id, journal),
             share,
             parked: None,
-            removals: None,
+            removals: Vec::new(),
             releasing: None,
             chunks: Chunks::new(identity.id),
             identity,

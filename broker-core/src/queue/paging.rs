@@ -92,6 +92,9 @@ impl Queue {
     /// What of a chunk in memory is ready.
     fn ready_in(&self, slot: Slot) -> Tally {
         let mut ready = Tally::default();
+        if self.life == Life::Failed {
+            return ready;
+        }
         for record in self.chunks.alive_in(slot) {
             let ordinal = record.ordinal();
             if !self.unacked.contains(ordinal) && !self.dead.contains(ordinal) {

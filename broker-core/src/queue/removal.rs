@@ -38,19 +38,22 @@ impl Queue {
     /// Takes single ready messages out, wherever they stand.
     pub(super) fn remove(&mut self, ordinals: &[u64]) {
         for &ordinal in ordinals {
+            // On disk it could not be told from a ready one, and might be one when it is read.
+            if self.unacked.contains(ordinal) || self.dead.contains(ordinal) {
+                continue;
+            }
             match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
                 Removal::Done => self.totals.purged += 1,
                 Removal::Absent => {}
-                Removal::OnDisk => self.removals.get_or_insert_default().push(ordinal),
+                Removal::OnDisk => self.removals.push(ordinal),
             }
         }
     }
 
     /// Goes on with what had to wait for the disk.
     pub(super) fn remove_arrived(&mut self) {
-        if let Some(waiting) = self.removals.take() {
-            self.remove(&waiting);
-        }
+        let waiting = std::mem::take(&mut self.removals);
+        self.remove(&waiting);
     }
 
     /// Deletes the queue if the conditions of queue.delete hold.
@@ -96,7 +99,7 @@ impl Queue {
         self.refuse_gets(effects, &why);
         self.ready = Default::default();
         self.unacked.clear();
-        self.removals = None;
+        self.removals = Vec::new();
         // The definition of the queue goes from the log a moment later: without the settlement its
         // messages would seem to have vanished if a crash came in between.
         let kept = self.unsettled();

@@ -36,7 +36,7 @@ impl<'a> Placing<'a> {
             .next_if(|(first, count)| first + count <= at)
             .is_some()
         {}
-        if !self.runs.peek().is_some_and(|(first, _)| *first <= at) {
+        if self.runs.peek().is_none_or(|(first, _)| *first > at) {
             return false;
         }
         let index = match is_planted(Defect::PlacedOffByOne) {

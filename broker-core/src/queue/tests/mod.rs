@@ -5,6 +5,7 @@ mod concurrency;
 mod consuming;
 mod dead_letters;
 mod delivering;
+mod durable;
 mod expiry;
 mod failure;
 mod limits;
