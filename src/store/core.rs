@@ -90,6 +90,10 @@ pub(super) struct Core {
     pub(super) last_group: AtomicU64,
     /// The log is at its limit.
     pub(super) log_full: AtomicBool,
+    /// So many want no log file to go. Held while one does.
+    pub(super) pins: Mutex<usize>,
+    /// The next checkpoint that is asked for is to end with a snapshot.
+    pub(super) snapshot_asked: AtomicBool,
     /// Some of the reserve was used up, or given up.
     pub(super) reserve_short: AtomicBool,
     /// More records wait than may.
@@ -137,6 +141,8 @@ impl Core {
             syncs: SyncCounters::default(),
             last_group: AtomicU64::new(0),
             log_full: AtomicBool::new(false),
+            pins: Mutex::new(0),
+            snapshot_asked: AtomicBool::new(false),
             reserve_short,
             over: AtomicBool::new(false),
             queue: Mutex::new(queue),

@@ -58,6 +58,12 @@ impl Upkeep {
     /// Recycles or removes the log files that neither catalogue nor snapshot needs, and that hold
     /// no entry above the floors recorded with them.
     pub(super) fn retire(&mut self) {
+        // Held, so that who pins the log knows which files there are.
+        let core = Arc::clone(&self.core);
+        let pins = core.pins.lock();
+        if *pins > 0 {
+            return;
+        }
         let floor = self.checkpoint_floor.min(self.snapshot_floor);
         let bound = self.checkpoint.min(self.snapshot).min(floor);
         while let Some(span) = self.retirable(bound) {
@@ -118,7 +124,9 @@ impl Upkeep {
         let mut files = self.core.files.lock();
         let ready = files.ready.len();
         let bytes = files.bytes_in_use() + (ready as u64 + 1) * self.site.file_bytes;
-        let is_enough = ready >= READY_MAX || bytes > self.core.options.log_max_bytes;
+        // On a full disk the space is worth more than the time to fill a file.
+        let is_enough =
+            ready >= READY_MAX || bytes > self.core.options.log_max_bytes || self.core.is_blocked();
         if ready >= READY_MIN && is_enough {
             return Ok(false);
         }

@@ -1,22 +1,39 @@
 //! Where a queue's messages lie: chunks of records, addressed by [`Place`].
 //!
 //! A chunk is filled from the front and never in the middle. It grows with the queue, 512 bytes
-//! first and 256 KiB at most, and its memory is freed when nothing in it is alive. When less than
-//! a quarter of it is, the rest is copied together; the queue is told the new places. This file
-//! knows nothing of order: who is next is decided in `ready`. Chunks that are on disk are `page`'s
-//! business.
+//! first and 256 KiB at most (shared bodies included), and its memory is freed when nothing in it
+//! is alive. When less than a quarter of it is, the rest is copied together; the queue is told the
+//! new places. This file knows nothing of order: who is next is decided in `ready`.
+//!
+//! What a chunk is to the disk stands in the files below: `page` has the words, `writing` and
+//! `reading` the way there and back, `away` what is known of a chunk meanwhile, `home` its page
+//! and the page's entry in the map, `logging` what of the log it needs.
 
+mod away;
+mod home;
+mod logging;
 pub(super) mod page;
+mod reading;
+mod writing;
+
+pub(super) use home::FoundPage;
+pub(super) use reading::Loss;
+pub(super) use writing::Written;
+
+use smallvec::SmallVec;
 
 use super::handle::QueueId;
-use super::spare;
 use crate::journal::Runs;
 use crate::message::{HeadMut, Position, RecordRef, Records};
+use crate::spare;
+use away::Away;
+use home::Home;
+use page::Paging;
 
 /// Capacity of the first chunk of an empty queue.
 const CHUNK_BYTES_MIN: usize = 512;
 
-/// Chunks do not grow above this, unless a single record needs more.
+/// Chunks do not grow above this, shared bodies included, unless a single message needs more.
 const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// An empty queue keeps the table of so many chunks.
@@ -54,6 +71,8 @@ impl Place {
 struct Chunk {
     records: Records,
     live: u32,
+    /// Those of them that are in the log.
+    logged: u32,
     live_bytes: usize,
     /// Bytes of the shared bodies of what is alive.
     shared_bytes: usize,
@@ -64,24 +83,48 @@ struct Chunk {
     is_noted: bool,
     /// Stands in [`Chunks::closed`].
     is_closed: bool,
+    /// No list adds to it any more.
+    is_full: bool,
     /// Takes no more records: it is, or was, written as it is.
     is_sealed: bool,
-    /// Heads of records changed since its page was begun.
-    is_stale: bool,
-    /// Places changed since its page was begun.
+    /// Heads of records changed since the write under way began.
+    is_changed: bool,
+    /// Places changed since the write under way began.
     is_moved: bool,
     /// The page that is being written or read; 0 for none.
     job: u32,
-    /// The log is needed from here on for messages that no page entry names; 0 for not at all.
+    /// The log is needed from here on for messages that no page entry has as they are; 0 for not
+    /// at all.
     first_lsn: u64,
-    home: Option<Box<page::Home>>,
-    away: Option<Box<page::Away>>,
+    home: Option<Box<Home>>,
+    away: Option<Box<Away>>,
 }
 
 impl Chunk {
     fn is_sparse(&self) -> bool {
         let filled = self.records.record_bytes();
         filled >= CHUNK_BYTES_MIN && self.live_bytes < filled / 4
+    }
+
+    /// Whether it holds anything, or a list names it.
+    fn is_used(&self) -> bool {
+        self.live > 0 || self.is_listed
+    }
+
+    fn has_room(&self, record: RecordRef<'_>) -> bool {
+        let filled = self.records.record_bytes();
+        !self.is_sealed
+            && self.records.capacity() - filled >= record.record_len()
+            && filled + self.shared_bytes + record.memory_bytes() <= chunk_bytes_max()
+    }
+
+    /// The capacity of the chunk behind this one: twice as much, unless this one is full of bodies.
+    fn next_capacity(&self) -> usize {
+        let capacity = self.records.capacity();
+        match self.records.record_bytes() < capacity / 2 {
+            true => capacity,
+            false => capacity * 2,
+        }
     }
 }
 
@@ -96,10 +139,13 @@ pub(super) struct Chunks {
     sparse: Vec<Slot>,
     /// Chunks in memory that are full, or left their line with messages in them.
     closed: Vec<Slot>,
+    /// Chunks with logged records whose LSN is not known before the command has logged them.
+    logging: SmallVec<[Slot; 2]>,
     memory_bytes: usize,
     queue: QueueId,
     away_count: usize,
-    paging: page::Paging,
+    /// None before the first page.
+    paging: Option<Box<Paging>>,
 }
 
 impl Chunks {
@@ -126,9 +172,11 @@ impl Chunks {
         self.memory_bytes + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// Whether a record begins there.
-    pub(super) fn has(&self, place: Place) -> bool {
-        (place.position.0 as usize) < self.chunk(place.slot).records.record_bytes()
+    /// Whether a record that is alive begins there, in memory.
+    pub(super) fn is_alive_at(&self, place: Place) -> bool {
+        let records = &self.chunk(place.slot).records;
+        (place.position.0 as usize) < records.record_bytes()
+            && !records.at(place.position).is_removed()
     }
 
     /// The ordinal of the first record that was ever in the chunk.
@@ -157,7 +205,7 @@ impl Chunks {
         expected: usize,
     ) -> Place {
         let slot = match back {
-            Some(slot) if self.has_room(slot, record.record_len()) => slot,
+            Some(slot) if self.chunk(slot).has_room(record) => slot,
             _ => self.open(back, record, expected),
         };
         let shared_bytes = record.memory_bytes() - record.record_len();
@@ -168,6 +216,7 @@ impl Chunks {
         chunk.live_bytes += record.record_len();
         let position = chunk.records.push_record(record);
         if record.is_logged() {
+            chunk.logged += 1;
             self.note_logged_in(slot);
         }
         Place { slot, position }
@@ -191,6 +240,7 @@ impl Chunks {
         let chunk = &mut self.chunks[place.slot.0 as usize];
         let record = chunk.records.at(place.position);
         debug_assert!(!record.is_removed(), "a record dies once");
+        let is_logged = record.is_logged();
         let length = record.record_len();
         let shared_bytes = record.memory_bytes() - length;
         self.memory_bytes -= shared_bytes;
@@ -198,6 +248,11 @@ impl Chunks {
         chunk.records.remove(place.position);
         chunk.live -= 1;
         chunk.live_bytes -= length;
+        if is_logged {
+            chunk.logged -= 1;
+            self.note_settled_in(place.slot);
+        }
+        let chunk = &self.chunks[place.slot.0 as usize];
         if chunk.live == 0 && self.aside == Some(place.slot) {
             self.aside = None;
             self.release(place.slot);
@@ -213,18 +268,21 @@ impl Chunks {
         self.tidy(slot);
     }
 
-    /// Full chunks in memory since the last call, some of them gone by now.
+    /// Full chunks in memory since the last call.
     pub(super) fn take_closed(&mut self) -> Vec<Slot> {
-        let closed = std::mem::take(&mut self.closed);
+        let mut closed = std::mem::take(&mut self.closed);
         for &slot in &closed {
             self.chunk_mut(slot).is_closed = false;
         }
+        // A slot may have another chunk by now, which still takes records.
+        closed.retain(|&slot| self.chunk(slot).is_full);
         closed
     }
 
     /// The chunk in memory takes no more records.
     pub(super) fn note_closed(&mut self, slot: Slot) {
         let chunk = &mut self.chunks[slot.0 as usize];
+        chunk.is_full = true;
         if !std::mem::replace(&mut chunk.is_closed, true) {
             self.closed.push(slot);
         }
@@ -246,7 +304,7 @@ impl Chunks {
         self.chunk_mut(slot).is_listed = false;
         self.aside = self.aside.filter(|&aside| aside != slot);
         if !self.is_here(slot) {
-            return self.keep_only(slot, kept);
+            return self.retain_away(slot, kept);
         }
         let mut next = self.next(slot, None);
         while let Some(position) = next {
@@ -256,13 +314,40 @@ impl Chunks {
                 continue;
             }
             let is_last = self.chunk(slot).live == 1;
-            let is_logged = record.is_logged();
-            self.end(Place { slot, position }, 0, is_logged);
+            self.remove(Place { slot, position });
             if is_last {
                 return;
             }
         }
         self.tidy(slot);
+    }
+
+    /// Drops everything in all chunks but what stands in `kept`. No FIFO names any of them.
+    pub(super) fn retain_all(&mut self, kept: &Runs) {
+        let mut index = 0;
+        // With the last chunk the table may go.
+        while index < self.chunks.len() {
+            if self.chunks[index].is_used() {
+                self.retain(Slot(index as u32), kept);
+            }
+            index += 1;
+        }
+    }
+
+    /// Drops everything but what is in the log. No FIFO names any of the chunks.
+    pub(super) fn retain_logged(&mut self) {
+        for slot in self.slots() {
+            if self.chunks.get(slot.0 as usize).is_some_and(Chunk::is_used) {
+                let logged = self.logged_runs(slot);
+                self.retain(slot, &logged);
+            }
+        }
+    }
+
+    /// All chunks that hold anything.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        let slots = (0..self.chunks.len() as u32).map(Slot);
+        slots.filter(|&slot| self.chunk(slot).is_used()).collect()
     }
 
     /// A chunk that is worth compacting.
@@ -300,7 +385,7 @@ impl Chunks {
         }
         chunk.is_moved = true;
         if let Some(home) = &mut chunk.home {
-            home.is_moved();
+            home.places_changed();
         }
         self.memory_bytes += together.capacity();
         let scattered = std::mem::replace(&mut chunk.records, together);
@@ -327,31 +412,34 @@ impl Chunks {
         self.away_count -= usize::from(freed.away.is_some());
         self.memory_bytes -= freed.records.capacity() + freed.shared_bytes;
         spare::give(freed.records);
-        self.forget_home(freed.home);
+        if let Some(home) = freed.home {
+            self.forget_home(*home);
+        }
         self.free.push(slot);
         if self.free.len() == self.chunks.len() && self.chunks.len() > SLOTS_KEPT {
-            let mut paging = std::mem::take(&mut self.paging);
-            paging.forget_slots();
-            *self = Chunks {
-                queue: self.queue,
-                paging,
-                ..Chunks::default()
-            };
+            self.forget_slots();
         }
     }
 
-    fn has_room(&self, slot: Slot, bytes: usize) -> bool {
-        let Chunk {
-            records, is_sealed, ..
-        } = self.chunk(slot);
-        !is_sealed && records.capacity() - records.record_bytes() >= bytes
+    /// No chunk is left: nor is the table of them.
+    fn forget_slots(&mut self) {
+        let mut paging = self.paging.take();
+        if let Some(paging) = &mut paging {
+            paging.forget_slots();
+        }
+        *self = Chunks {
+            queue: self.queue,
+            paging,
+            ..Chunks::default()
+        };
     }
 
     fn open(&mut self, before: Option<Slot>, record: RecordRef<'_>, expected: usize) -> Slot {
-        let doubled = before.map_or(0, |slot| self.chunk(slot).records.capacity() * 2);
+        let doubled = before.map_or(0, |slot| self.chunk(slot).next_capacity());
+        let max = chunk_bytes_max();
         let capacity = doubled
             .max(expected)
-            .clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
+            .clamp(CHUNK_BYTES_MIN.min(max), max)
             .max(record.record_len());
         let records = spare::take(capacity);
         self.memory_bytes += records.capacity();
@@ -368,6 +456,10 @@ impl Chunks {
 
     fn take_slot(&mut self) -> Slot {
         self.free.pop().unwrap_or_else(|| {
+            if self.chunks.is_empty() {
+                // Most queues never have a second one.
+                self.chunks.reserve_exact(1);
+            }
             self.chunks.push(Chunk::default());
             Slot(self.chunks.len() as u32 - 1)
         })
@@ -381,5 +473,35 @@ impl Chunks {
     #[inline]
     fn chunk_mut(&mut self, slot: Slot) -> &mut Chunk {
         &mut self.chunks[slot.0 as usize]
+    }
+}
+
+/// What a chunk may hold.
+#[cfg(not(test))]
+const fn chunk_bytes_max() -> usize {
+    CHUNK_BYTES_MAX
+}
+
+#[cfg(test)]
+pub(super) use small::{chunk_bytes_max, with_chunks_of};
+
+#[cfg(test)]
+mod small {
+    use std::cell::Cell;
+
+    thread_local! {
+        static MAX: Cell<usize> = const { Cell::new(super::CHUNK_BYTES_MAX) };
+    }
+
+    pub(in crate::queue) fn chunk_bytes_max() -> usize {
+        MAX.get()
+    }
+
+    /// Runs `act` with chunks of at most so many bytes, so that a few messages fill many.
+    pub(in crate::queue) fn with_chunks_of<T>(bytes: usize, act: impl FnOnce() -> T) -> T {
+        MAX.set(bytes);
+        let result = act();
+        MAX.set(super::CHUNK_BYTES_MAX);
+        result
     }
 }

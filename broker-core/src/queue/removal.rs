@@ -41,15 +41,16 @@ impl Queue {
             match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
                 Removal::Done => self.totals.purged += 1,
                 Removal::Absent => {}
-                Removal::OnDisk => self.removals.push(ordinal),
+                Removal::OnDisk => self.removals.get_or_insert_default().push(ordinal),
             }
         }
     }
 
     /// Goes on with what had to wait for the disk.
     pub(super) fn remove_arrived(&mut self) {
-        let waiting = std::mem::take(&mut self.removals);
-        self.remove(&waiting);
+        if let Some(waiting) = self.removals.take() {
+            self.remove(&waiting);
+        }
     }
 
     /// Deletes the queue if the conditions of queue.delete hold.
@@ -95,10 +96,13 @@ impl Queue {
         self.refuse_gets(effects, &why);
         self.ready = Default::default();
         self.unacked.clear();
+        self.removals = None;
+        // The definition of the queue goes from the log a moment later: without the settlement its
+        // messages would seem to have vanished if a crash came in between.
         let kept = self.unsettled();
-        for slot in self.chunks.slots() {
-            self.chunks.retain(slot, &kept);
-        }
+        self.log.all_gone(&complement(&kept, self.next_ordinal));
+        self.chunks.retain_all(&kept);
+        self.report_memory();
     }
 }
 

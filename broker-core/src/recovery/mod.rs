@@ -37,6 +37,7 @@ use std::collections::BTreeSet;
 use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 
+use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
 use crate::journal::decode::{read_batch, read_placed, read_returned, read_settled};
 use crate::journal::{EntryKind, Malformed, PageEntry, PageKey, Placement, Runs, Turn};
@@ -216,7 +217,7 @@ impl Recovery {
         let existing = std::mem::take(&mut self.existing);
         let turns = std::mem::take(&mut self.turns);
         turns.into_unplaced(|queue, turn, index, record| {
-            if existing.contains(&queue) {
+            if existing.contains(&queue) && !is_planted(Defect::UnplacedDropped) {
                 let queue = self.queues.entry(queue).or_default();
                 queue.take_unplaced(turn, index, record);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::held::Held;
 use super::pages::Pages;
 use super::restored::RestoredQueue;
+use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
 use crate::journal::{PageEntry, PageKey, Placement, Runs};
 use crate::message::RecordRef;
@@ -88,7 +89,9 @@ impl QueueState {
             let (first, last) = (run.first, run.last());
             self.see_ordinal(last);
             self.held.remove_between(first, last, |_| ());
-            self.pages.settle_between(first, last, lsn);
+            if !is_planted(Defect::SettlePassesPages) {
+                self.pages.settle_between(first, last, lsn);
+            }
             self.adrift.remove_between(first, last);
             while let Some((&ordinal, _)) = self.counts.range(first..=last).next() {
                 self.counts.remove(&ordinal);

@@ -8,6 +8,7 @@ use self::owner::{Held, Recorder};
 use super::sim::{SimCatalogue, SimDisk};
 use super::*;
 
+mod backup;
 mod entries;
 mod faults;
 mod full;
@@ -123,6 +124,14 @@ impl Driven {
         assert!(self.commit(), "the group is committed");
         assert_eq!(self.parts.core.durable(), lsn);
         lsn
+    }
+
+    /// Appends and commits so many entries of so many bytes.
+    #[track_caller]
+    fn enter_all(&mut self, count: usize, bytes: usize) {
+        for _ in 0..count {
+            self.enter(bytes);
+        }
     }
 
     #[track_caller]

@@ -90,6 +90,8 @@ pub(super) fn page(queue: u64, number: u64, runs: Runs) -> PageEntry {
         length: 1 << 20,
         crc: number as u32,
         level: None,
+        is_redelivered: false,
+        may_expire: false,
         runs,
     }
 }
