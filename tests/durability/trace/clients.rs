@@ -165,7 +165,7 @@ impl Client {
             self.line.flush().expect("written");
             while tag - done.len() as u64 >= window || (tag == count && done.len() as u64 != tag) {
                 match self.line.next(STUCK).expect("a broker") {
-                    Event::Confirm { tag, multiple, taken: true, .. } => {
+                    Event::Confirm { tag, multiple, taken: true } => {
                         let first = if multiple { 1 } else { tag };
                         done.extend(first..=tag);
                     }

@@ -89,7 +89,6 @@ fn confirms(desk: &mut Desk, first: u64, last: u64) -> Result<(), Gone> {
                 tag,
                 multiple,
                 taken: true,
-                ..
             } => {
                 missing.retain(|awaited| {
                     if multiple {
