@@ -2,6 +2,7 @@
 //! their power or their disk's space. After each start its memory is compared with the queues.
 
 mod body;
+mod ground;
 mod history;
 mod inspect;
 mod judge;
@@ -9,4 +10,5 @@ mod kill;
 mod line;
 mod random;
 mod scene;
+mod trace;
 mod workers;

@@ -264,3 +264,32 @@ fn a_busy_log_thread_is_left_alone_and_an_idle_one_is_woken_once() {
     store.wait_durable(Lsn(first.0 + 10)).unwrap();
     assert_eq!(store.status().syncs.count, 2);
 }
+
+#[test]
+fn files_follow_each_other_while_upkeep_makes_others_ready_and_no_record_is_lost() {
+    let mut site = Site::new();
+    site.options.log_max_bytes = 1024 * FILE_BYTES;
+    let store = start_with(&site, Box::new(|_| {}));
+    store.attach(Arc::new(owner::Held::default()));
+    let entry = vec![7; 15_000];
+    let (threads, entries) = (2, 400);
+    let running = AtomicU64::new(threads);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for _ in 0..entries {
+                    let lsn = store.append_entry(2, &[&entry]);
+                    store.wait_durable(lsn).unwrap();
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        while running.load(Ordering::SeqCst) > 0 {
+            store.checkpoint().unwrap();
+        }
+    });
+    drop(store);
+    site.disk.kill();
+    let expected: Vec<_> = (1..=threads * entries).collect();
+    assert_eq!(site.own().2.lsns(), expected);
+}
