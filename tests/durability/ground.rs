@@ -64,7 +64,9 @@ impl Mount {
         let image = folder.join("image");
         let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(mib << 20).map_err(|error| error.to_string())?;
-        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-F"]).arg(&image))?;
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-m", "0", "-F"])
+            .arg(&image))?;
         let mount = Mount {
             image: Some(image),
             point: folder.join("disk"),
@@ -92,7 +94,10 @@ impl Mount {
 
     fn mount(&self) -> Result<(), String> {
         let image = self.image.as_deref().unwrap_or(Path::new("none"));
-        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&self.point))
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(image)
+            .arg(&self.point))
     }
 
     /// Cuts the file system off from its device at once: what is not on it is lost, the journal's
@@ -102,7 +107,9 @@ impl Mount {
         let script = "import fcntl, os, struct, sys\n\
                       disk = os.open(sys.argv[1], os.O_RDONLY)\n\
                       fcntl.ioctl(disk, 0x8004587d, struct.pack('I', 2))\n";
-        run(Command::new("python3").args(["-c", script]).arg(&self.point))
+        run(Command::new("python3")
+            .args(["-c", script])
+            .arg(&self.point))
     }
 
     /// Unmounts and mounts it again, as the next boot would.

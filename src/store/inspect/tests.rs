@@ -368,13 +368,13 @@ fn a_missing_log_file_is_noticed() {
     let store = open(dir.path());
     write(&store, "d", "four");
     drop(store);
-    fs::remove_file(dir.path().join("log/00000000000000000002.log")).expect("removed");
-    let examined = examine(dir.path());
-    assert_eq!(examined.findings, [], "it is not needed any more");
-    fs::remove_file(dir.path().join("log/00000000000000000003.log")).expect("removed");
+    for log in fs::read_dir(dir.path().join("log")).expect("a folder") {
+        fs::remove_file(log.expect("a file").path()).expect("removed");
+    }
     let examined = examine(dir.path());
     assert!(examined.state.is_none());
-    assert_eq!(only(&examined).1, "00000000000000000003.log");
+    let name = &only(&examined).1;
+    assert!(name.ends_with(".log"), "the one that was begun: {name}");
 }
 
 #[test]
