@@ -354,9 +354,10 @@ impl<'a> Scene<'a> {
                 .map_err(StoreError::io("sync", &file.path))?;
         }
         let reached = found.reached;
-        if let Some(file) = files.last().filter(|_| reached < promised) {
+        if reached < promised {
+            let last = files.last().map(|file| file.path.clone());
             let place = Place {
-                path: file.path.clone(),
+                path: last.unwrap_or_else(|| self.log.path.clone()),
                 offset: 0,
             };
             let (first, records) = (reached.next(), promised.0 - reached.0);

@@ -295,12 +295,17 @@ impl Inspection {
     }
 
     fn examine_catalogue(&self, catalogue: &CopiedCatalogue, found: &mut Examination) {
-        if let Some(upto) = catalogue.complete() {
-            let path = self.dir.join(CATALOGUE);
-            found
-                .files
-                .push(examined(path, Content::Catalogue { upto }));
+        let Some(upto) = catalogue.complete() else {
+            return;
+        };
+        let path = self.dir.join(CATALOGUE);
+        if upto == Lsn(0) && snapshot_path(&self.dir).exists() {
+            // As a killed broker leaves it that was started on a backup.
+            let what = "empty, while there is a snapshot; a start builds it anew";
+            found.findings.push(Finding::warning(&path, None, what));
         }
+        let content = Content::Catalogue { upto };
+        found.files.push(examined(path, content));
     }
 
     /// What recovery itself has to say.
