@@ -1,8 +1,9 @@
 //! What a test stands on that not every machine has: tools, the right to mount, small disks.
 
 use std::env;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Whether something may be left out: never where everything must be checked.
 fn left_out(what: &str) -> bool {
@@ -64,9 +65,7 @@ impl Mount {
         let image = folder.join("image");
         let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(mib << 20).map_err(|error| error.to_string())?;
-        run(Command::new("mkfs.ext4")
-            .args(["-q", "-m", "0", "-F"])
-            .arg(&image))?;
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-F"]).arg(&image))?;
         let mount = Mount {
             image: Some(image),
             point: folder.join("disk"),
@@ -94,28 +93,49 @@ impl Mount {
 
     fn mount(&self) -> Result<(), String> {
         let image = self.image.as_deref().unwrap_or(Path::new("none"));
-        run(Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(image)
-            .arg(&self.point))
+        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&self.point))
     }
 
-    /// Cuts the file system off from its device at once: what is not on it is lost, the journal's
-    /// part in memory included.
-    pub(crate) fn cut(&self) -> Result<(), String> {
+    /// Makes ready to cut the file system off, so that it takes no time when it is to happen.
+    pub(crate) fn scissors(&self) -> Result<Scissors, String> {
         // EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32), with EXT4_GOING_FLAGS_NOLOGFLUSH.
         let script = "import fcntl, os, struct, sys\n\
                       disk = os.open(sys.argv[1], os.O_RDONLY)\n\
+                      print('ready', flush=True)\n\
+                      sys.stdin.readline()\n\
                       fcntl.ioctl(disk, 0x8004587d, struct.pack('I', 2))\n";
-        run(Command::new("python3")
+        let mut child = Command::new("python3")
             .args(["-c", script])
-            .arg(&self.point))
+            .arg(&self.point)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let output = child.stdout.take().ok_or("no output")?;
+        let mut line = String::new();
+        BufReader::new(output)
+            .read_line(&mut line)
+            .map_err(|error| error.to_string())?;
+        Ok(Scissors(child))
     }
 
     /// Unmounts and mounts it again, as the next boot would.
     pub(crate) fn come_back(&self) -> Result<(), String> {
         run(Command::new("umount").arg(&self.point))?;
         self.mount()
+    }
+}
+
+/// Cuts a file system off from its device.
+pub(crate) struct Scissors(Child);
+
+impl Scissors {
+    /// What is not on the device is lost, the journal's part in memory included.
+    pub(crate) fn cut(mut self) -> Result<(), String> {
+        // Its end is the line it waits for.
+        drop(self.0.stdin.take());
+        let status = self.0.wait().map_err(|error| error.to_string())?;
+        status.success().then_some(()).ok_or_else(|| format!("not cut off: {status}"))
     }
 }
 
