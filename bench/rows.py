@@ -121,8 +121,7 @@ ROWS = [
     ),
     Row(
         "durable",
-        "16 B, durable queue, persistent, confirm window 1,000, ack every 100, prefetch 2,000"
-        " (no equal promise: RabbitMQ confirms what it has stored, Leveret what it holds in memory)",
+        "16 B, durable queue, persistent, confirm window 1,000, ack every 100, prefetch 2,000",
         load(
             *("--size", 16, "--durable", "--persistent", "--confirm", 1000),
             *("--ack", 100, "--prefetch", 2000),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -23,9 +24,9 @@ use crate::auth::{self, Passwords};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
-use crate::messages::{self, Keeper, Pager, Recovering};
+use crate::messages::{self, Backups, Keeper, Pager, Recovering};
 use crate::node::{LogWaiters, Node};
-use crate::server::{Listeners, Shared, bind};
+use crate::server::{Listeners, PacingTick, Shared, bind};
 use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
 use crate::timer::Timer;
 use crate::version::{PRODUCT_VERSION, VERSION};
@@ -84,6 +85,8 @@ pub(crate) enum ServeError {
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     allocator::set_up();
+    // What is in the data directory is for nobody else, also what sled makes in it.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);
@@ -118,6 +121,8 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let budget = Arc::new(Budget::new(resident));
     let timer = Timer::new(clock);
     tokio::spawn(Arc::clone(&timer).run());
+    let pacing = Arc::<PacingTick>::default();
+    tokio::spawn(Arc::clone(&pacing).run());
     let node = Node::new(
         store.clone(),
         Arc::clone(&pager),
@@ -146,6 +151,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         broker,
         clock,
         timer,
+        pacing,
         handshake_timeout_ms: config.handshake_timeout.as_millis() as u64,
         open: AtomicUsize::new(0),
         half_open: AtomicUsize::new(0),
@@ -348,15 +354,11 @@ fn listen(
             memory_limit: alarm_limits(config).memory,
             disk_limit: alarm_limits(config).disk,
         };
-        serve_http(
-            listener,
-            Api::new(
-                Arc::clone(&running.shared.broker),
-                running.shared.clock,
-                facts,
-            ),
-            stopped.clone(),
-        );
+        let (store, pager) = (running.store.clone(), Arc::clone(&running.pager));
+        let backups = Backups::new(store, pager, &config.data_dir);
+        let broker = Arc::clone(&running.shared.broker);
+        let api = Api::new(broker, running.shared.clock, facts, backups);
+        serve_http(listener, api, stopped.clone());
     }
     amqp.run(&running.shared, stopped);
     announce(config, &amqp_addresses, http_address)
@@ -395,12 +397,18 @@ fn announce(
     // Nobody may be reading standard output; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{line}");
     if let Some(file) = &config.ready_file {
-        std::fs::write(file, format!("{line}\n")).map_err(|error| ServeError::ReadyFile {
+        write_ready_file(file, &line).map_err(|error| ServeError::ReadyFile {
             file: file.clone(),
             error,
         })?;
     }
     Ok(())
+}
+
+/// Whoever waits for the broker may read it.
+fn write_ready_file(file: &Path, line: &str) -> std::io::Result<()> {
+    std::fs::write(file, format!("{line}\n"))?;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
 }
 
 /// Why the broker stops.
@@ -474,7 +482,14 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     if let Cause::LogFailed(why) = cause {
         return Err(ServeError::LogFailed(why));
     }
+    let vhosts = shared.broker.vhosts();
     let close = move || {
+        keeper.move_letters();
+        // A letter that moves now would come behind what is being put in order.
+        let _held: Vec<_> = vhosts
+            .iter()
+            .map(|vhost| vhost.hold_dead_letters())
+            .collect();
         keeper.release_all();
         pager.stop();
         store.close()

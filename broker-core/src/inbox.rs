@@ -7,6 +7,8 @@
 //! message for a connection that has more than [`INBOX_BYTES_MAX`] waiting here or in its socket
 //! buffer; it leaves its name in the skipped list and is told when there is room again.
 
+mod record_list;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -18,6 +20,7 @@ use crate::error::BrokerError;
 use crate::host::Lsn;
 use crate::message::{RecordRef, Records};
 use crate::queue::handle::QueueHandle;
+pub use record_list::{Iter as RecordIter, RecordList};
 
 /// A connection with this many bytes of deliveries before it is not ready for more. One message
 /// of any size passes when nothing is in flight.
@@ -78,7 +81,12 @@ pub enum Answer {
     /// basic.get found nothing.
     Empty,
     /// This many ready messages were purged.
-    Purged(u32),
+    Purged {
+        /// How many.
+        count: u32,
+        /// The record of the log that says so.
+        lsn: Lsn,
+    },
     /// The queue is deleted, with this many ready messages.
     Deleted(u32),
     /// Ready messages and consumers of the queue, for declare-ok.
@@ -148,7 +156,7 @@ pub struct Mail {
     /// The items.
     pub items: Vec<Item>,
     /// Records of the deliveries (and of [`Answer::Got`]), in the order of the items.
-    pub records: Records,
+    pub records: RecordList,
 }
 
 impl Mail {
@@ -199,6 +207,10 @@ pub struct Inbox {
     logged: AtomicU64,
     /// Batches of this connection that wait for a busy queue.
     on_the_way: AtomicUsize,
+    /// The owner publishes faster than consumers take.
+    paced: AtomicBool,
+    /// The next tick of the process lets the owner go on.
+    on_tick: AtomicBool,
 }
 
 impl Inbox {
@@ -212,6 +224,8 @@ impl Inbox {
             closed: AtomicBool::new(false),
             logged: AtomicU64::new(0),
             on_the_way: AtomicUsize::new(0),
+            paced: AtomicBool::new(false),
+            on_tick: AtomicBool::new(false),
         })
     }
 
@@ -389,6 +403,36 @@ impl Inbox {
         state.closed = true;
         state.waker = None;
         std::mem::take(&mut state.mail)
+    }
+
+    /// The owner publishes to a queue faster than its consumers take: it should wait with its next
+    /// read until [`Self::unpace`], which is sure to come only if the owner asks for it.
+    pub fn pace(&self) {
+        self.paced.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the owner should wait with its next read.
+    #[inline]
+    pub fn is_paced(&self) -> bool {
+        self.paced.load(Ordering::SeqCst)
+    }
+
+    /// The owner may read on.
+    pub fn unpace(&self) {
+        if self.paced.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Notes that the owner is on the list of the next tick. False if it was already.
+    pub fn join_tick(&self) -> bool {
+        !self.on_tick.swap(true, Ordering::SeqCst)
+    }
+
+    /// The tick the owner had joined: it may read on.
+    pub fn tick(&self) {
+        self.on_tick.store(false, Ordering::SeqCst);
+        self.unpace();
     }
 
     /// A queue passed this connection over because it was not ready. The queue must look at

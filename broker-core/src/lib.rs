@@ -23,6 +23,7 @@ pub mod message;
 pub mod queue;
 pub mod recovery;
 pub mod router;
+mod spare;
 pub mod time;
 pub mod topology;
 pub mod turns;

@@ -18,8 +18,8 @@ use tracing::warn;
 use crate::allocator;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Messages that left memory since it was last given back, before it is worth the time again.
-const GIVE_BACK_BYTES: usize = 16 << 20;
+/// Memory beside messages that grew by so much since it was last given back is looked at again.
+const GIVE_BACK_BYTES: u64 = 16 << 20;
 
 /// When to raise which alarm.
 #[derive(Clone, Debug)]
@@ -35,19 +35,25 @@ pub(crate) struct Limits {
 /// Raises and clears both alarms, for ever.
 pub(crate) async fn watch(broker: Arc<Broker>, budget: Arc<Budget>, limits: Limits) {
     let mut ticks = tokio::time::interval(INTERVAL);
-    let mut most = 0;
+    let mut kept = beside(&budget);
     loop {
         ticks.tick().await;
-        let now = budget.resident();
-        most = most.max(now);
-        if most - now >= GIVE_BACK_BYTES {
+        let now = beside(&budget);
+        if now >= kept.saturating_add(GIVE_BACK_BYTES) {
             // It walks the heap: not on a thread that serves connections.
             let _ = tokio::task::spawn_blocking(allocator::give_back).await;
-            most = now;
+            kept = beside(&budget);
         }
+        kept = kept.min(now);
         watch_memory(&broker, limits.memory).await;
         watch_disk(&broker, &limits);
     }
+}
+
+/// What the process holds beside messages: much of it when messages have gone.
+fn beside(budget: &Budget) -> u64 {
+    let messages = budget.resident() as u64;
+    memory::resident().unwrap_or(0).saturating_sub(messages)
 }
 
 async fn watch_memory(broker: &Broker, watermark: Option<u64>) {

@@ -16,6 +16,12 @@ use crate::store::{Lsn, Owner, Store};
 /// How long a stopping broker waits for messages to leave the log. What is left is replayed.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long it waits for dead letters to move. What is left is in its queue after the next start.
+const LETTERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// After so long a queue is asked again: a page that was being written when it was asked may lack
+/// what was settled meanwhile.
+const RELEASE_AGAIN: Duration = Duration::from_millis(100);
+
 /// The broker as the owner of the store's entries.
 pub(crate) struct Keeper {
     broker: Weak<Broker>,
@@ -48,24 +54,53 @@ impl Keeper {
         queues
     }
 
-    /// Puts everything that only the log has into pages, for a start that reads no log. Blocks.
-    pub(crate) fn release_all(&self) {
-        let last = self.store.appended();
-        let deadline = Instant::now() + RELEASE_TIMEOUT;
-        let mut queues = self.queues();
-        release(&queues, last, self.clock);
-        while !queues.is_empty() {
-            queues.retain(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= last.0));
-            if Instant::now() >= deadline {
-                warn!(
-                    queues = queues.len(),
-                    "messages stay in the log: the next start reads it"
-                );
+    /// Moves the dead letters that wait, those too whose pages are read first: what was rejected
+    /// before the stop has left its queue when this returns, unless that takes long. Blocks.
+    pub(crate) fn move_letters(&self) {
+        let vhosts = self.broker.upgrade().map(|broker| broker.vhosts());
+        let vhosts = vhosts.unwrap_or_default();
+        let deadline = Instant::now() + LETTERS_TIMEOUT;
+        loop {
+            for vhost in &vhosts {
+                vhost.move_all_dead_letters(self.clock.now());
+            }
+            let wait = |queue: &Arc<QueueHandle>| queue.counts().dead > 0;
+            if !self.queues().iter().any(wait) || Instant::now() >= deadline {
                 return;
             }
             std::thread::park_timeout(Duration::from_millis(2));
         }
     }
+
+    /// Puts everything that only the log has into pages, for a start that reads no log. Blocks.
+    /// Messages that expire meanwhile add to the log, so it is asked again until nothing is left.
+    pub(crate) fn release_all(&self) {
+        let deadline = Instant::now() + RELEASE_TIMEOUT;
+        while let Some(holding) = self.holding(Lsn(u64::MAX)) {
+            let (last, now) = (self.store.appended(), Instant::now());
+            if now >= deadline {
+                let queues = holding.len();
+                warn!(queues, "messages stay in the log: the next start reads it");
+                return;
+            }
+            release(&holding, last, self.clock);
+            let needs_still = || holding.iter().any(|queue| needs(queue, last));
+            while now.elapsed() < RELEASE_AGAIN && needs_still() {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+        }
+    }
+
+    /// The queues that need something of the log up to a record, if there are any.
+    fn holding(&self, upto: Lsn) -> Option<Vec<Arc<QueueHandle>>> {
+        let mut queues = self.queues();
+        queues.retain(|queue| needs(queue, upto));
+        (!queues.is_empty()).then_some(queues)
+    }
+}
+
+fn needs(queue: &QueueHandle, upto: Lsn) -> bool {
+    queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0)
 }
 
 fn release(queues: &[Arc<QueueHandle>], upto: Lsn, clock: Clock) {
@@ -98,11 +133,8 @@ impl Owner for Keeper {
     }
 
     fn release(&self, upto: Lsn) {
-        let queues = self.queues();
-        let holding: Vec<_> = queues
-            .into_iter()
-            .filter(|queue| queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0))
-            .collect();
-        release(&holding, upto, self.clock);
+        if let Some(holding) = self.holding(upto) {
+            release(&holding, upto, self.clock);
+        }
     }
 }

@@ -4,14 +4,17 @@
 //! queue ─ append ─────────────▶ journal ──▶ store's log
 //!       ─ page out / in / free ▶ pager ───▶ segment files
 //! log ─── release, floor ─────▶ keeper ──▶ every durable queue
+//! backup: store's copy ─ pages of its map, held by pager ─▶ another directory
 //! start: catalogue + log ─ replay ─▶ recovery ─▶ restore ─▶ queues
 //! ```
 
+mod backup;
 mod journal;
 mod keeper;
 mod pager;
 mod restore;
 
+pub(crate) use backup::{BackupError, Backups};
 pub(crate) use journal::StoreJournal;
 pub(crate) use keeper::Keeper;
 pub(crate) use pager::Pager;

@@ -23,7 +23,7 @@ use crate::store::{Lsn, Store};
 /// Threads that read.
 const READERS: usize = 2;
 /// Pages written before they are synced and reported.
-const ROUND_BYTES: usize = 32 << 20;
+const ROUND_BYTES: usize = 8 << 20;
 /// Page bytes that wait to be written, above which publishers must wait.
 const BEHIND_BYTES: usize = 128 << 20;
 /// How long a disk that is full is left alone.
@@ -38,6 +38,8 @@ struct Work {
     out: VecDeque<(Arc<QueueHandle>, PageOut)>,
     free: VecDeque<PageFree>,
     reads: VecDeque<(Arc<QueueHandle>, PageIn)>,
+    /// So many want no page to be freed.
+    holds: usize,
     stopped: bool,
 }
 
@@ -120,6 +122,12 @@ impl Pager {
         self.shared.work.lock().free.push_back(page);
     }
 
+    /// As long as the guard lives, no page that a durable record named goes.
+    pub(crate) fn hold(&self) -> PagesHeld {
+        self.shared.work.lock().holds += 1;
+        PagesHeld(Arc::clone(&self.shared))
+    }
+
     /// Whether more waits to be written than should.
     pub(crate) fn is_behind(&self) -> bool {
         self.shared.behind.load(Ordering::Relaxed) > BEHIND_BYTES
@@ -138,6 +146,16 @@ impl Pager {
                 error!("a thread that writes or reads pages panicked");
             }
         }
+    }
+}
+
+/// Pages stay where they are.
+pub(crate) struct PagesHeld(Arc<Shared>);
+
+impl Drop for PagesHeld {
+    fn drop(&mut self) {
+        self.0.work.lock().holds -= 1;
+        self.0.to_write.notify_all();
     }
 }
 
@@ -264,7 +282,9 @@ impl Shared {
             let next = {
                 let mut work = self.work.lock();
                 match work.free.front() {
-                    Some(page) if Lsn(page.lsn.0) <= durable => work.free.pop_front(),
+                    Some(page) if work.holds == 0 && Lsn(page.lsn.0) <= durable => {
+                        work.free.pop_front()
+                    }
                     _ => None,
                 }
             };

@@ -141,6 +141,10 @@ pub(crate) fn restore(
 ) {
     let FoundMessages { restored, last_id } = found;
     let queues = durable_queues(broker);
+    // A letter that moved before its target has its own messages would take their ordinals.
+    let vhosts = broker.vhosts();
+    let letters = vhosts.iter().map(|vhost| vhost.hold_dead_letters());
+    let held: Vec<_> = letters.collect();
     let mut messages = 0;
     for queue in restored.queues {
         let Some(handle) = queues.get(&queue.queue) else {
@@ -149,6 +153,10 @@ pub(crate) fn restore(
         let read = |page: &PageEntry| read(page, pages);
         handle.restore(clock.now(), queue, is_clean, read);
         messages += handle.counts().ready;
+    }
+    drop(held);
+    for vhost in &vhosts {
+        vhost.move_dead_letters(clock.now());
     }
     delete_orphans(broker, &restored.orphans);
     let tally = restored.tally;

@@ -17,6 +17,7 @@ use broker_core::broker::Broker;
 use broker_core::time::Timestamp;
 use tracing::{debug, info};
 
+use super::pacing::{Pace, PacingTick};
 use super::scratch::{self, READ_BYTES, Scratch};
 use super::transport::Transport;
 use crate::clock::Clock;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub clock: Clock,
     /// All deadlines.
     pub timer: Arc<Timer>,
+    /// The tick of paced connections.
+    pub pacing: Arc<PacingTick>,
     /// From accept to connection.open, in milliseconds.
     pub handshake_timeout_ms: u64,
     /// Connections that are accepted and not over.
@@ -73,6 +76,7 @@ pub(super) struct Driver {
     /// Bytes that were read and not used: the beginning of a frame, or what may not be taken yet.
     rest: Vec<u8>,
     out: Output,
+    pace: Pace,
     /// The machine stopped before the end of `rest`.
     stalled: bool,
     /// How the machine ended, once it has.
@@ -105,6 +109,7 @@ impl Driver {
             peer,
             rest: Vec::new(),
             out: Output::default(),
+            pace: Pace::default(),
             stalled: false,
             closing: None,
             shut_down: false,
@@ -244,6 +249,9 @@ impl Driver {
             self.receive(kept, now, scratch);
             return Ok(Some(Step::Done(kept)));
         }
+        if self.is_ahead() {
+            return Ok(Some(Step::Idle));
+        }
         let count = match self
             .transport
             .poll_read(cx, &mut scratch.read[kept..kept + READ_BYTES])
@@ -254,9 +262,21 @@ impl Driver {
         if count == 0 {
             return Ok(None);
         }
+        self.pace.read(count);
         self.received(count, now);
         self.receive(kept + count, now, scratch);
         Ok(Some(Step::Done(count)))
+    }
+
+    /// Whether the next read must wait for consumers of what this connection publishes; they or
+    /// the tick will wake it.
+    fn is_ahead(&mut self) -> bool {
+        let inbox = self.machine.inbox();
+        let must_wait = self.pace.must_wait(inbox.is_paced());
+        if must_wait {
+            self.shared.pacing.join(inbox);
+        }
+        must_wait
     }
 
     /// Gives the machine the first `length` bytes of the read buffer and keeps what it leaves.

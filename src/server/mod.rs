@@ -5,8 +5,10 @@
 
 mod driver;
 mod listener;
+mod pacing;
 mod scratch;
 mod transport;
 
 pub(crate) use driver::Shared;
 pub(crate) use listener::{Listeners, bind};
+pub(crate) use pacing::PacingTick;

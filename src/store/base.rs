@@ -118,7 +118,8 @@ impl Scene<'_> {
 
     /// The catalogue was never written to: it is new, or the one before it was lost.
     fn base_on_empty(&mut self, catalogue: Box<dyn Catalogue>) -> Result<Base, StoreError> {
-        let state = if self.is_enough(Lsn(0), Lsn(0)) {
+        let is_new = matches!(self.snapshot, Ok(None));
+        let state = if is_new && self.is_enough(Lsn(0), Lsn(0)) {
             State::from_nothing()
         } else {
             self.report.rebuilt = true;

@@ -30,15 +30,19 @@ impl Core {
             if self.is_space_back() || std::mem::take(&mut queue.announce) {
                 MutexGuard::unlocked(&mut queue, || (self.notify)(self.durable()));
             }
-            let freeing_only = self.is_freeing_only(queue.phase);
-            if let Some(group) = queue.pending.take(freeing_only) {
+            if let Some(group) = self.take_group(&mut queue) {
                 return Some(group);
             }
             if queue.phase == Phase::Draining {
                 return None;
             }
-            self.wait_for_work(&mut queue, freeing_only);
+            self.wait_for_work(&mut queue);
         }
+    }
+
+    /// The next group to write, if there is one that may be.
+    pub(super) fn take_group(&self, queue: &mut Queue) -> Option<OpenGroup> {
+        queue.pending.take(self.is_freeing_only(queue.phase))
     }
 
     /// Ends the alarm once the reserve is whole; whether there was one. Called while no group is
@@ -63,11 +67,11 @@ impl Core {
         self.is_blocked() && self.reserve_short.load(Ordering::Relaxed)
     }
 
-    fn wait_for_work(&self, queue: &mut MutexGuard<'_, Queue>, freeing_only: bool) {
+    fn wait_for_work(&self, queue: &mut MutexGuard<'_, Queue>) {
         if queue.announce {
             return;
         }
-        queue.waiting = if freeing_only {
+        queue.waiting = if self.is_freeing_only(queue.phase) {
             Waiting::ForFreeing
         } else {
             Waiting::ForRecords
@@ -145,14 +149,9 @@ impl Core {
 
     /// Lets the writer go on in a file that is filled already, if there is one for this group.
     fn find_space(&self, writer: &mut Writer, group: &OpenGroup) -> Result<bool, StoreError> {
-        if writer.leave_full_disk(group) {
-            return Ok(true);
-        }
-        if !self.is_pressing(group.first) || !writer.use_reserve(group)? {
-            return Ok(false);
-        }
+        let found = writer.leave_full_disk(group, self.is_pressing(group.first))?;
         self.note_reserve();
-        Ok(true)
+        Ok(found)
     }
 
     /// Notes whether the reserve is whole.
@@ -167,17 +166,19 @@ impl Core {
         }
     }
 
-    /// Waits before the next try; `false` if the store is to stop instead.
+    /// Waits before the next try; `false` if there is to be none, because the store stops. One that
+    /// is closed meanwhile tries once more: then the reserve may be used for all.
     fn wait_to_retry(&self, first: Lsn) -> bool {
         let mut queue = self.queue.lock();
-        if queue.phase == Phase::Open {
-            if !queue.pending.holds_back_freeing(first) {
-                queue.waiting = Waiting::ForFreeing;
-            }
-            self.work.wait_for(&mut queue, RETRY_AFTER);
-            queue.waiting = Waiting::No;
+        if queue.phase != Phase::Open {
+            return false;
         }
-        queue.phase == Phase::Open
+        if !queue.pending.holds_back_freeing(first) {
+            queue.waiting = Waiting::ForFreeing;
+        }
+        self.work.wait_for(&mut queue, RETRY_AFTER);
+        queue.waiting = Waiting::No;
+        queue.phase != Phase::Stopped
     }
 
     fn sync(&self, written: &Written) -> Result<(), StoreError> {
@@ -195,6 +196,7 @@ impl Core {
 
     fn finish(&self, mut group: OpenGroup, record_bytes: usize, written: &Written) {
         let last = group.last();
+        self.last_group.store(written.bytes, Ordering::Relaxed);
         {
             let mut dirty = self.dirty.lock();
             group
@@ -224,7 +226,6 @@ impl Core {
     fn note_written(&self, written: &Written) {
         let total = self.written.fetch_add(written.bytes, Ordering::Relaxed) + written.bytes;
         self.used.store(written.used, Ordering::Relaxed);
-        self.last_group.store(written.bytes, Ordering::Relaxed);
         let quarter = written.used >= self.options.log_file_bytes / 4;
         let before = written.used - written.bytes < self.options.log_file_bytes / 4;
         if total >= self.upkeep_at.load(Ordering::Relaxed) || (quarter && before) {

@@ -90,6 +90,10 @@ pub(super) struct Core {
     pub(super) last_group: AtomicU64,
     /// The log is at its limit.
     pub(super) log_full: AtomicBool,
+    /// So many want no log file to go. Held while one does.
+    pub(super) pins: Mutex<usize>,
+    /// The next checkpoint that is asked for is to end with a snapshot.
+    pub(super) snapshot_asked: AtomicBool,
     /// Some of the reserve was used up, or given up.
     pub(super) reserve_short: AtomicBool,
     /// More records wait than may.
@@ -108,12 +112,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// A store whose last durable record is `dirty.upto`, and whose log has those up to `log_end`
-    /// on the device.
+    /// A store whose last durable record is `dirty.upto`, and whose log has those up to
+    /// `on_device` there.
     pub(super) fn new(
         options: StoreOptions,
         files: Files,
-        (dirty, log_end): (Dirty, Lsn),
+        (dirty, on_device): (Dirty, Lsn),
         notify: Notify,
     ) -> Core {
         let last = dirty.upto;
@@ -137,13 +141,15 @@ impl Core {
             syncs: SyncCounters::default(),
             last_group: AtomicU64::new(0),
             log_full: AtomicBool::new(false),
+            pins: Mutex::new(0),
+            snapshot_asked: AtomicBool::new(false),
             reserve_short,
             over: AtomicBool::new(false),
             queue: Mutex::new(queue),
             work: Condvar::new(),
             progress: Condvar::new(),
             durable: AtomicU64::new(last.0),
-            synced: AtomicU64::new(log_end.0),
+            synced: AtomicU64::new(on_device.0),
             blocked: Mutex::new(None),
             is_blocked: AtomicBool::new(false),
             syncing_since: Mutex::new(None),

@@ -27,8 +27,10 @@ pub(super) struct Epoch {
 pub(super) struct Ends {
     /// The last record known.
     pub(super) last: Lsn,
-    /// The last record in the log.
+    /// The last record in the log. What earlier runs wrote behind it does not count.
     pub(super) log_end: Lsn,
+    /// The last record on the device in the log.
+    pub(super) on_device: Lsn,
     /// No entry up to this record is needed.
     pub(super) floor: Lsn,
 }
@@ -45,6 +47,7 @@ impl Epoch {
         let Ends {
             last,
             log_end,
+            on_device,
             floor,
         } = ends;
         let site = LogSite {
@@ -53,9 +56,10 @@ impl Epoch {
             identity: node.identity,
             horizon: Horizon {
                 epoch: node.state.epoch.max(log.last_epoch()) + 1,
-                last,
+                last: log_end,
             },
-            log_end,
+            begins_after: last,
+            on_device,
             file_bytes: options.log_file_bytes,
         };
         let written = log.last_written().map_or(1, |number| number + 1);
@@ -82,7 +86,7 @@ impl Epoch {
             first_file,
             last,
             floor,
-            log_end,
+            log_end: on_device,
             clean: false,
         })?;
         Ok(Epoch {

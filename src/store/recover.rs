@@ -15,7 +15,7 @@ use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::entries::Replay;
 use super::epoch::{Ends, Epoch};
-use super::logdir::{Horizon, LogDir, LogFile, log_path};
+use super::logdir::{LogDir, LogFile, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::options::{Durability, StoreOptions};
 use super::record::Change;
@@ -47,6 +47,10 @@ pub struct Report {
     pub last: Lsn,
     /// Entries up to this record were not handed over: none of them is needed.
     pub floor: Lsn,
+    /// The record up to which the catalogue, or what stood in for it, held the map.
+    pub base: Lsn,
+    /// The first record that was read from the log; none if it was not read.
+    pub read_from: Option<Lsn>,
 }
 
 /// What a store holds when it opens.
@@ -102,7 +106,7 @@ pub(super) fn open(
         checkpoint,
         checkpoint_floor,
     } = scene.recover(owner)?;
-    let last = dirty.upto;
+    let (last, on_device) = (dirty.upto, scene.node.state.log_end);
     let epoch = Epoch::begin(
         Arc::clone(&scene.disk),
         &mut scene.node,
@@ -110,7 +114,8 @@ pub(super) fn open(
         options,
         Ends {
             last,
-            log_end: scene.log_end,
+            log_end: scene.reached.unwrap_or(last),
+            on_device: scene.reached.unwrap_or(on_device),
             floor: scene.report.floor,
         },
     )?;
@@ -136,6 +141,27 @@ pub(super) fn open(
         checkpoint_floor,
         snapshot: scene.snapshot.ok().flatten(),
         snapshot_wanted,
+    })
+}
+
+/// Finds what [`open`] would, for somebody who does not begin an epoch. On a disk and with a source
+/// that take no change, nothing is changed.
+pub(super) fn look(
+    disk: Arc<dyn Disk>,
+    source: &dyn CatalogueSource,
+    options: &StoreOptions,
+    owner: &mut dyn Replay,
+) -> Result<Recovered, StoreError> {
+    let path = node_path(&options.dir);
+    let node = NodeFile::open(&*disk, &options.dir)?.ok_or(StoreError::MissingFile { path })?;
+    let mut scene = Scene::read(disk, source, options, node)?;
+    let Recovery { entries, dirty, .. } = scene.recover(owner)?;
+    scene.report.last = dirty.upto;
+    Ok(Recovered {
+        entries,
+        clean: scene.clean && !scene.report.rebuilt,
+        node_id: scene.node.identity.node,
+        report: scene.report,
     })
 }
 
@@ -203,8 +229,8 @@ pub(super) struct Scene<'a> {
     pub(super) snapshot: Result<Option<Snapshot>, StoreError>,
     /// The last run closed the store and nothing was written since.
     pub(super) clean: bool,
-    /// The last record on the device in the log.
-    log_end: Lsn,
+    /// The last record in the log, if it was read.
+    reached: Option<Lsn>,
     pub(super) report: Report,
 }
 
@@ -226,11 +252,7 @@ impl<'a> Scene<'a> {
         for dir in [&options.dir, &log_dir] {
             disk.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
         }
-        let horizon = Horizon {
-            epoch: node.state.epoch,
-            last: node.state.last,
-        };
-        let log = LogDir::read(&*disk, &log_dir, &node.identity, horizon)?;
+        let log = LogDir::read(&*disk, &log_dir, &node.identity, node.state.horizon())?;
         let begun = |file: &LogFile| file.number >= node.state.first_file;
         if !node.state.clean && node.state.first_file > 0 && !log.files.iter().any(begun) {
             return Err(log.missing(node.state.first_file));
@@ -240,7 +262,7 @@ impl<'a> Scene<'a> {
             other => Ok(other?),
         };
         let clean = node.state.clean && log.last_epoch() <= node.state.epoch;
-        let (report, log_end) = (Report::default(), node.state.log_end);
+        let report = Report::default();
         Ok(Scene {
             disk,
             source,
@@ -249,7 +271,7 @@ impl<'a> Scene<'a> {
             log,
             snapshot,
             clean,
-            log_end,
+            reached: None,
             report,
         })
     }
@@ -290,7 +312,7 @@ impl<'a> Scene<'a> {
             whole,
         } = base;
         let floor = floor.max(self.node.state.floor);
-        self.report.floor = floor;
+        (self.report.floor, self.report.base) = (floor, mark);
         owner.base(&entries);
         let mut dirty = Dirty::default();
         if !self.clean || mark < self.node.state.last {
@@ -300,8 +322,9 @@ impl<'a> Scene<'a> {
                 owner,
             };
             let found = self.read_log(mark, floor, &mut sink)?;
+            self.report.read_from = Some(mark.min(floor).next());
             dirty.upto = found.last;
-            self.log_end = found.reached;
+            self.reached = Some(found.reached);
             self.take_findings(found);
         }
         if whole {

@@ -61,11 +61,15 @@ pub(super) struct Replayed {
 const DAMAGE_MAX: usize = 64;
 
 /// Takes what a replay reads, in the order of LSNs.
-pub(super) trait Sink {
+pub trait Sink {
     /// A change of the map.
     fn change(&mut self, lsn: Lsn, change: Change);
     /// An entry, as it lies in the buffer of the reader.
     fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]);
+    /// Whether nothing more needs to be read.
+    fn is_satisfied(&self) -> bool {
+        false
+    }
 }
 
 /// What to read, and how far.
@@ -222,7 +226,7 @@ impl Reader<'_> {
             self.report(file, 0, self.expected, 0);
         }
         let mut at = FIRST_GROUP_AT;
-        while self.expected <= self.range.until {
+        while self.expected <= self.range.until && !self.sink.is_satisfied() {
             match self.read_step(index, &header, at)? {
                 GoOn::At(next) => at = next,
                 elsewhere => return Ok(elsewhere),
@@ -285,7 +289,8 @@ impl Reader<'_> {
             header.first == expected
                 || (header.follows == expected.before() && header.first <= known.next())
         };
-        if let Some((next, _)) = later().find(|(_, header)| continues(header)) {
+        // The last one: those before it were left without a whole group.
+        if let Some((next, _)) = later().rev().find(|(_, header)| continues(header)) {
             return Ok(Behind::Successor(next));
         }
         if let Some((next, header)) = later().find(|(_, header)| header.first < expected) {
@@ -299,9 +304,12 @@ impl Reader<'_> {
         if let Some(group) = self.later_group(&files[index], scan_from)? {
             return Ok(Behind::Group(group));
         }
-        let proof = later().find(|(_, header)| {
-            header.follows == expected.before() || self.goes_on_with(header.first, header.synced)
-        });
+        let follows = |header: &LogHeader| header.follows == expected.before();
+        let proves = |header: &LogHeader| self.goes_on_with(header.first, header.synced);
+        let proof = later()
+            .rev()
+            .find(|(_, header)| follows(header))
+            .or_else(|| later().find(|(_, header)| proves(header)));
         Ok(proof.map_or(Behind::Nothing, |(next, _)| Behind::File(next)))
     }
 

@@ -15,8 +15,12 @@ use super::upkeep::Upkeep;
 use super::writer::{Files, RESERVE_FILES, ReadyFile, ReserveFile, Span};
 use super::{Lsn, StoreError};
 
-/// So many filled files wait at most; more old files than that are removed.
-const READY_MAX: usize = 2;
+/// So many filled files wait in any case …
+const READY_MIN: usize = 2;
+/// … and so many at most, while they fit the log's limit with those in use: a snapshot lets go of
+/// several at once, and what is removed then would soon have to be filled anew. More old files are
+/// removed.
+const READY_MAX: usize = 6;
 /// The file after the current one is filled when so much of the current one is used.
 const FILL_AT_PART: u64 = 4;
 /// Zeros are written in pieces of this.
@@ -54,6 +58,12 @@ impl Upkeep {
     /// Recycles or removes the log files that neither catalogue nor snapshot needs, and that hold
     /// no entry above the floors recorded with them.
     pub(super) fn retire(&mut self) {
+        // Held, so that who pins the log knows which files there are.
+        let core = Arc::clone(&self.core);
+        let pins = core.pins.lock();
+        if *pins > 0 {
+            return;
+        }
         let floor = self.checkpoint_floor.min(self.snapshot_floor);
         let bound = self.checkpoint.min(self.snapshot).min(floor);
         while let Some(span) = self.retirable(bound) {
@@ -112,7 +122,12 @@ impl Upkeep {
         // Held over rename and sync: the log must neither take the same number nor use the file
         // before its name is durable.
         let mut files = self.core.files.lock();
-        if files.ready.len() >= READY_MAX {
+        let ready = files.ready.len();
+        let bytes = files.bytes_in_use() + (ready as u64 + 1) * self.site.file_bytes;
+        // On a full disk the space is worth more than the time to fill a file.
+        let is_enough =
+            ready >= READY_MAX || bytes > self.core.options.log_max_bytes || self.core.is_blocked();
+        if ready >= READY_MIN && is_enough {
             return Ok(false);
         }
         let number = files.next_number();

@@ -14,6 +14,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::debug;
+
 use super::disk::{Disk, File, publish_file, temporary_name};
 use super::layout::{Cursor, HEADER_BYTES, Header, Identity, Magic, read_header, write_header};
 use super::{Lsn, Map, StoreError};
@@ -99,6 +101,13 @@ impl<'a> SnapshotWriter<'a> {
         temporary_name(&self.path)
     }
 
+    /// Leaves the snapshot unfinished and gives its space back.
+    pub(super) fn abandon(self) {
+        if let Err(error) = self.disk.remove(&self.temporary()) {
+            debug!(%error, "a half-written snapshot could not be removed");
+        }
+    }
+
     /// Puts the snapshot, which holds every change up to `mark`, in the place of the one before.
     /// No entry of the log up to `floor` is needed with it.
     pub(super) fn finish(
@@ -107,6 +116,14 @@ impl<'a> SnapshotWriter<'a> {
         mark: Lsn,
         floor: Lsn,
     ) -> Result<(), StoreError> {
+        let done = self.write_rest(identity, mark, floor);
+        if done.is_err() {
+            self.abandon();
+        }
+        done
+    }
+
+    fn write_rest(&mut self, identity: &Identity, mark: Lsn, floor: Lsn) -> Result<(), StoreError> {
         self.write_piece();
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -206,6 +223,33 @@ impl Snapshot {
             HEADER_BYTES as u64,
             "the checksum of the entries does not hold",
         ))
+    }
+
+    /// Copies the file into another directory, checking it. Returns its length.
+    pub(super) fn copy_to(&self, disk: &dyn Disk, dir: &Path) -> Result<u64, StoreError> {
+        self.verify()?;
+        let path = snapshot_path(dir);
+        let temporary = temporary_name(&path);
+        let copy = disk
+            .create(&temporary)
+            .map_err(StoreError::io("create", &temporary))?;
+        let length = HEADER_BYTES as u64 + self.extent.bytes;
+        let mut done = 0;
+        while done < length {
+            let wanted = (length - done).min(PIECE_BYTES as u64) as usize;
+            let piece = self.file.read(wanted, done);
+            let piece = piece.map_err(StoreError::io("read", &self.path))?;
+            if piece.len() < wanted {
+                return Err(self.corrupt(done + piece.len() as u64, "the file is cut short"));
+            }
+            copy.pwrite(&piece, done)
+                .map_err(StoreError::io("write", &temporary))?;
+            done += wanted as u64;
+        }
+        copy.sync_data()
+            .map_err(StoreError::io("sync", &temporary))?;
+        publish_file(disk, &path).map_err(StoreError::io("rename", &temporary))?;
+        Ok(length)
     }
 
     /// Reads all entries, after checking them.

@@ -19,7 +19,7 @@ use super::{Lsn, StoreError};
 
 /// A file that was never filled grows in steps of this, written as zeros together with a group,
 /// so that most groups overwrite blocks the file already has: half the cost of a sync.
-const GROW_BYTES: u64 = 256 << 10;
+pub(super) const GROW_BYTES: u64 = 256 << 10;
 
 /// A log file that holds records, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,18 +93,20 @@ pub(super) struct LogSite {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) log_dir: PathBuf,
     pub(super) identity: Identity,
-    /// The epoch, and the record it began after.
+    /// The epoch, and the last record in the log when it began.
     pub(super) horizon: Horizon,
-    /// The last record in the files of former runs.
-    pub(super) log_end: Lsn,
+    /// The last record known when it began.
+    pub(super) begins_after: Lsn,
+    /// The last record on the device in the log when it began.
+    pub(super) on_device: Lsn,
     pub(super) file_bytes: u64,
 }
 
 impl LogSite {
     /// The last record in the log before `first`.
     fn before(&self, first: Lsn) -> Lsn {
-        if first == self.horizon.last.next() {
-            self.log_end
+        if first == self.begins_after.next() {
+            self.horizon.last
         } else {
             first.before()
         }
@@ -188,41 +190,33 @@ impl Writer {
         FIRST_GROUP_AT + whole_blocks(group.bytes.len()) as u64 <= self.site.file_bytes
     }
 
-    /// Leaves a file that cannot grow for one that is filled already, if there is one.
-    pub(super) fn leave_full_disk(&mut self, group: &OpenGroup) -> bool {
-        if !self.is_usual(group) {
-            return false;
-        }
-        let Some(ready) = self.files.lock().ready.pop_front() else {
-            return false;
-        };
-        let bytes = self.site.file_bytes;
-        self.begin(ready, bytes, bytes, group.first);
-        true
-    }
-
-    /// Leaves a file that cannot grow for one of the reserve; `false` if there is none for this
-    /// group.
-    pub(super) fn use_reserve(&mut self, group: &OpenGroup) -> Result<bool, StoreError> {
+    /// Leaves a file that cannot grow for one that is filled already: one that is ready or, if
+    /// that may be used, one of the reserve. `false` if there is none for this group.
+    pub(super) fn leave_full_disk(
+        &mut self,
+        group: &OpenGroup,
+        use_reserve: bool,
+    ) -> Result<bool, StoreError> {
         if !self.is_usual(group) {
             return Ok(false);
         }
-        let Some(ready) = self.take_reserve()? else {
+        let files = Arc::clone(&self.files);
+        let mut files = files.lock();
+        let ready = match files.ready.pop_front() {
+            None if use_reserve => self.take_reserve(&mut files)?,
+            ready => ready,
+        };
+        let Some(ready) = ready else {
             return Ok(false);
         };
-        warn!(
-            file = ready.number,
-            "the disk is full: the log goes on in its reserve"
-        );
         let bytes = self.site.file_bytes;
-        self.begin(ready, bytes, bytes, group.first);
+        self.begin(&mut files, ready, (bytes, bytes), group.first);
         Ok(true)
     }
 
     /// Gives a file of the reserve the next number, durably.
-    fn take_reserve(&self) -> Result<Option<ReadyFile>, StoreError> {
+    fn take_reserve(&self, files: &mut Files) -> Result<Option<ReadyFile>, StoreError> {
         let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
-        let mut files = self.files.lock();
         let Some(spare) = files.reserve.pop() else {
             return Ok(None);
         };
@@ -237,6 +231,7 @@ impl Writer {
         }
         disk.sync_dir(log_dir)
             .map_err(StoreError::io("sync", log_dir))?;
+        warn!(number, "the disk is full: the log goes on in its reserve");
         let file = spare.file;
         Ok(Some(ReadyFile { number, file }))
     }
@@ -245,27 +240,34 @@ impl Writer {
     fn next_file(&mut self, first: Lsn, needed: u64) -> Result<(), StoreError> {
         let usual = self.site.file_bytes;
         let capacity = usual.max(needed);
-        let mut files = self.files.lock();
-        if let Some(ready) = files.ready.pop_front() {
-            drop(files);
-            self.begin(ready, usual, capacity, first);
-            return Ok(());
-        }
-        // Under the lock, so that upkeep cannot give another file the same name.
-        let number = files.next_number();
-        let file = create_file(&self.site, number)?;
-        drop(files);
-        self.begin(ReadyFile { number, file }, 0, capacity, first);
+        let files = Arc::clone(&self.files);
+        let mut files = files.lock();
+        let (ready, filled) = match files.ready.pop_front() {
+            Some(ready) => (ready, usual),
+            None => {
+                let number = files.next_number();
+                let file = create_file(&self.site, number)?;
+                (ReadyFile { number, file }, 0)
+            }
+        };
+        self.begin(&mut files, ready, (filled, capacity), first);
         Ok(())
     }
 
-    fn begin(&mut self, ready: ReadyFile, filled: u64, capacity: u64, first: Lsn) {
-        let span = Span {
+    /// Goes on in this file. `files` stays locked from the moment it was taken, or its number
+    /// given: upkeep must not give another file the same one.
+    fn begin(
+        &mut self,
+        files: &mut Files,
+        ready: ReadyFile,
+        (filled, capacity): (u64, u64),
+        first: Lsn,
+    ) {
+        files.spans.push_back(Span {
             number: ready.number,
             first,
             bytes: filled,
-        };
-        self.files.lock().spans.push_back(span);
+        });
         self.active = Some(Active::new(ready.number, ready.file, filled, capacity));
     }
 

@@ -100,7 +100,12 @@ const TOO_MANY: usize = 100;
 fn consumers_get_their_deliveries_and_publishers_go_on_when_memory_is_back() {
     let stage = Stage::new();
     let mut command = stage.serve();
-    command.args(["--memory-high-watermark", "96MiB"]);
+    command.args([
+        "--memory-high-watermark",
+        "96MiB",
+        "--resident-bytes",
+        "1GiB",
+    ]);
     let broker = Broker::run(command).expect("the broker starts");
     let mut publisher = open(&broker);
     for (question, answer) in [

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::stage::{Stage, open};
 
-/// Folders and files below `path` and their modes; what is in a folder that only its owner may
-/// open is left out where another library names the modes.
+/// Folders and files below `path` and their modes.
 fn modes(path: &Path, found: &mut Vec<(PathBuf, bool, u32)>) {
     for entry in fs::read_dir(path).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -17,7 +16,7 @@ fn modes(path: &Path, found: &mut Vec<(PathBuf, bool, u32)>) {
             metadata.is_dir(),
             metadata.permissions().mode() & 0o777,
         ));
-        if metadata.is_dir() && !path.ends_with("catalogue") {
+        if metadata.is_dir() {
             modes(&path, found);
         }
     }

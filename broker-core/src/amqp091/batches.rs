@@ -13,6 +13,7 @@ use crate::inbox::{ConfirmRun, Inbox};
 use crate::message::{Message, Records};
 use crate::queue::Command;
 use crate::queue::handle::{Batch, QueueHandle, QueueId};
+use crate::spare;
 use crate::time::Timestamp;
 
 /// Publishes are handed over when their records reach this many bytes, barrier or not.
@@ -61,8 +62,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Adds a publish for one target of a route. `confirm` is the channel and publish number that
-    /// await the queue's answer, which goes to `origin`.
+    /// Adds a publish of the connection `origin` for one target of a route. `confirm` is the channel
+    /// and publish number that await the queue's answer.
     #[inline]
     pub fn publish(
         &mut self,
@@ -73,13 +74,10 @@ impl Batches {
         origin: &Arc<Inbox>,
     ) {
         if target.turn != self.turn || self.turn == 0 {
-            target.batch = self.batch_for(&target.queue);
+            target.batch = self.batch_for(&target.queue, origin);
             target.turn = self.turn;
         }
         let batch = &mut self.publishes[target.batch as usize].1;
-        if message.persistent && batch.origin.is_none() {
-            batch.origin = Some(Arc::clone(origin));
-        }
         let before = batch.records.record_bytes();
         batch.records.push(message);
         self.bytes += batch.records.record_bytes() - before;
@@ -100,9 +98,6 @@ impl Batches {
                         first: number,
                         count: 1,
                     });
-                    if batch.origin.is_none() {
-                        batch.origin = Some(Arc::clone(origin));
-                    }
                 }
             }
         }
@@ -198,7 +193,7 @@ impl Batches {
         }
     }
 
-    fn batch_for(&mut self, queue: &Arc<QueueHandle>) -> u32 {
+    fn batch_for(&mut self, queue: &Arc<QueueHandle>, origin: &Arc<Inbox>) -> u32 {
         static NEXT_TURN: AtomicU64 = AtomicU64::new(1);
         if self.turn == 0 {
             self.turn = NEXT_TURN.fetch_add(1, Ordering::Relaxed);
@@ -206,11 +201,12 @@ impl Batches {
         *self.by_queue.entry(queue.identity().id).or_insert_with(|| {
             let records = match self.spare.pop() {
                 Some(spare) => spare,
-                None => Records::with_capacity(self.usual_bytes),
+                None => spare::take(self.usual_bytes),
             };
             let batch = Batch {
                 records,
                 confirms: Vec::new(),
+                origin: Some(Arc::clone(origin)),
                 ..Batch::default()
             };
             self.publishes.push((Arc::clone(queue), batch));

@@ -16,6 +16,7 @@ use super::session::count;
 use super::turn::Turn;
 use super::unacked::{Delivery, Source};
 use crate::error::BrokerError;
+use crate::host::Lsn;
 use crate::inbox::{Answer, ConfirmRun, ConsumerId};
 use crate::message::{RecordRef, Records};
 use crate::queue::Command;
@@ -232,8 +233,10 @@ impl Channel {
                 count(&self.entry.totals.get_empty, 1);
                 turn.send(self.number, basic::GetEmpty { cluster_id: "" })
             }
-            (Question::Purge { nowait }, Answer::Purged(message_count)) => {
-                self.send_unless(nowait, turn, queue::PurgeOk { message_count })
+            (Question::Purge { nowait: true }, _) => Ok(()),
+            (Question::Purge { .. }, Answer::Purged { count, lsn }) => {
+                let message_count = count;
+                self.answer_durably(lsn, queue::PurgeOk { message_count }, turn)
             }
             (Question::Delete { queue, nowait }, Answer::Deleted(message_count)) => {
                 self.deleted(&queue, nowait, message_count, turn)
@@ -254,13 +257,22 @@ impl Channel {
         if nowait {
             return Ok(());
         }
+        self.answer_durably(lsn, queue::DeleteOk { message_count }, turn)
+    }
+
+    /// The answer at the front of the gate, which leaves when the log is durable to `lsn`.
+    fn answer_durably<'m>(
+        &mut self,
+        lsn: Lsn,
+        method: impl Into<amqp_codec::Method<'m>>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), BrokerError> {
         let host = turn.session.broker.host();
         if host.is_durable(lsn) {
-            return turn.send(self.number, queue::DeleteOk { message_count });
+            return turn.send(self.number, method);
         }
         let mut frames = Vec::new();
-        let method = queue::DeleteOk { message_count }.into();
-        amqp_codec::put_method(&mut frames, self.number, &method)
+        amqp_codec::put_method(&mut frames, self.number, &method.into())
             .map_err(super::turn::encode_failed)?;
         self.gate.hold_front(lsn, frames);
         host.wake_when_durable(lsn, &turn.session.inbox);

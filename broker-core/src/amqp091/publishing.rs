@@ -276,7 +276,10 @@ pub(super) fn spread(
     let is_large = message.body.len() >= SHARED_BODY_MIN;
     let is_in_turn = message.persistent
         && (targets.len() > 1 || turn.batches.shared().is_transaction)
-        && turn.batches.shared().add(targets, &message, is_large);
+        && turn
+            .batches
+            .shared()
+            .add(targets, &message, is_large, turn.now);
     let Some((last, others)) = targets.split_last_mut() else {
         return;
     };

@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::journal::{Block, Runs, Section};
 use crate::message::{Message, Records};
 use crate::queue::handle::{InTurn, QueueHandle};
+use crate::time::Timestamp;
 use crate::turns::OpenTurn;
 
 /// Messages for the same queues.
@@ -40,6 +41,7 @@ impl SharedTurn {
         targets: &[Target],
         message: &Message<'_>,
         is_large: bool,
+        now: Timestamp,
     ) -> bool {
         let is_durable = |target: &&Target| target.queue.identity().durable;
         let durable = targets.iter().filter(is_durable);
@@ -49,15 +51,19 @@ impl SharedTurn {
         if queues.is_empty() || !message.persistent || !is_worth_it {
             return false;
         }
-        match self.sections.last_mut() {
-            Some(last) if last.queues == queues => {
-                last.records.push(message.clone());
-            }
-            _ => {
-                let mut records = Records::new();
-                records.push(message.clone());
-                self.sections.push(SharedSection { queues, records });
-            }
+        if self
+            .sections
+            .last()
+            .is_none_or(|last| last.queues != queues)
+        {
+            let records = Records::new();
+            self.sections.push(SharedSection { queues, records });
+        }
+        if let Some(section) = self.sections.last_mut() {
+            let position = section.records.push(message.clone());
+            // The queues' own times to live are counted from here if the record is all that is
+            // found of it.
+            section.records.head_mut(position).set_enqueued_at(now);
         }
         true
     }

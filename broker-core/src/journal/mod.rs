@@ -15,6 +15,7 @@
 //! which are how messages leave the log, have entries in the map ([`page`]).
 
 pub mod decode;
+pub mod describe;
 pub mod encode;
 pub mod page;
 mod reader;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use crate::message::{Block, Malformed, Parts};
 pub use decode::{Entry, Placement, Turn};
+pub use describe::Described;
 pub use encode::{Payload, Section};
 pub use page::{PageEntry, PageKey};
 pub use runs::{Run, Runs};

@@ -3,6 +3,8 @@
 //! Ordinals mostly come in order, so a set is a few runs whatever its size. Runs are sorted and
 //! never touch (a run that would be longer than its count can say goes on in the next one).
 
+use std::fmt;
+
 use smallvec::SmallVec;
 
 /// Consecutive ordinals.
@@ -193,6 +195,22 @@ fn push_between(runs: &mut SmallVec<[Run; 2]>, mut first: u64, last: u64) {
             return;
         }
         first += u64::from(count);
+    }
+}
+
+/// For people: `1-3, 7`.
+impl fmt::Display for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.runs.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            match run.count {
+                1 => write!(f, "{}", run.first)?,
+                _ => write!(f, "{}-{}", run.first, run.last())?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -22,8 +22,9 @@ pub struct Batch {
     pub records: Records,
     /// Who awaits a confirm: nobody (empty), or one sequence number for each record, in order.
     pub confirms: Vec<ConfirmRun>,
-    /// Who published: gets [`crate::inbox::Event::Published`] when `confirms` is not empty, and
-    /// is told where the log has the messages.
+    /// The publisher's connection, if it is one: it may be paced, gets
+    /// [`crate::inbox::Event::Published`] when `confirms` is not empty, and is told where the log
+    /// has the messages.
     pub origin: Option<Arc<Inbox>>,
     /// Those of the messages that are in the log already.
     pub in_turn: Option<InTurn>,

@@ -22,6 +22,8 @@ pub(super) struct Effects {
     pub(super) freed: Vec<Arc<Inbox>>,
     /// Connections all of whose batches have reached their queues.
     pub(super) arrived: Vec<Arc<Inbox>>,
+    /// Publishing connections that may go on.
+    pub(super) unpaced: SmallVec<[Arc<Inbox>; 1]>,
     pub(super) arm: Option<Timestamp>,
     pub(super) dead_letters: bool,
     /// A bounded step ended before the work did.
@@ -75,6 +77,9 @@ impl Effects {
         }
         for inbox in self.arrived.drain(..) {
             inbox.wake();
+        }
+        for publisher in &self.unpaced {
+            publisher.unpace();
         }
         let resume = self.register(queue) | self.resume_others(queue, now) | self.unfinished;
         if let Some(deadline) = self.arm {

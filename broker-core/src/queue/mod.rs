@@ -35,6 +35,7 @@ mod fifo;
 pub mod handle;
 mod limits;
 mod log;
+mod pacing;
 mod paging;
 mod pending;
 mod publishing;
@@ -45,7 +46,6 @@ mod restoring;
 mod settings;
 mod settling;
 mod snapshot;
-mod spare;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -66,6 +66,7 @@ use dead::Dead;
 use delivery::Parked;
 use effects::Effects;
 use log::QueueLog;
+use pacing::Pacing;
 use ready::Ready;
 use releasing::Releasing;
 use unacked::Unacked;
@@ -103,6 +104,7 @@ struct Queue {
     /// None before the log was asked to go.
     releasing: Option<Box<Releasing>>,
     totals: Totals,
+    pacing: Pacing,
     /// When the queue was last used as x-expires means it; none before the first command.
     leased_at: Option<Timestamp>,
     /// The deadline the surroundings were asked to wake us at.
@@ -134,6 +136,7 @@ impl Queue {
             dead: Dead::default(),
             consumers: Consumers::default(),
             totals: Totals::default(),
+            pacing: Pacing::default(),
             leased_at: None,
             armed: None,
             active_at: None,
@@ -215,6 +218,7 @@ impl Queue {
         }
         self.finish_log();
         self.consumers.take_freed(effects);
+        self.unpace(effects);
         effects.dead_letters |= self.dead.announce();
         if self.life == Life::Running {
             self.arm(effects);

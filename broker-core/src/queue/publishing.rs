@@ -32,6 +32,7 @@ impl Queue {
             origin.note_logged(lsn);
         }
         confirm(batch, &refused, lsn, effects);
+        self.pace(batch.origin.as_ref());
     }
 
     /// The fast way: the batch becomes the delivery. Where the log has it; none when it does not

@@ -16,7 +16,10 @@ impl Queue {
         let count = self.ready.clear(&kept, &mut self.chunks);
         self.totals.purged += count;
         if let Some(reply) = reply {
-            effects.answer(&reply, Answer::Purged(saturated(count)));
+            let lsn = self.log.finish();
+            self.chunks.settled_at(lsn);
+            let count = saturated(count);
+            effects.answer(&reply, Answer::Purged { count, lsn });
         }
     }
 

@@ -48,7 +48,10 @@ impl Chunk {
             self.first_lsn = lsn;
         }
         let position = self.records.push_record(record);
-        self.records.head_mut(position).set_ordinal(ordinal);
+        let mut head = self.records.head_mut(position);
+        head.set_ordinal(ordinal);
+        // A turn's record does not say so yet.
+        head.set_logged(true);
         self.live += 1;
         self.live_bytes += record.record_len();
         position

@@ -20,6 +20,7 @@
 //! fewer messages, only after these were settled or in the record in which another page has them
 //! (or later).
 
+pub mod check;
 mod chunk;
 mod held;
 mod line;

@@ -48,11 +48,11 @@ impl Keeping {
         }
     }
 
-    /// The number of the `count`-th segment of this kind.
-    pub(super) fn number(self, count: u64) -> u64 {
+    /// The number of the first segment of this kind.
+    pub(super) fn first(self) -> u64 {
         match self {
-            Keeping::Durable => count,
-            Keeping::Transient => count | TRANSIENT,
+            Keeping::Durable => 1,
+            Keeping::Transient => TRANSIENT | 1,
         }
     }
 }
@@ -68,7 +68,7 @@ fn file_name(segment: u64) -> String {
 pub(super) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let number = match digits.strip_prefix(TRANSIENT_PREFIX) {
-        Some(count) => Keeping::Transient.number(count.parse().ok()?),
+        Some(count) => count.parse::<u64>().ok()? | TRANSIENT,
         None => digits.parse().ok()?,
     };
     // A name that another number would be written as is not ours.
@@ -110,13 +110,9 @@ impl Files {
         &self.dir
     }
 
-    /// Makes the directory, durably, if it is not there.
+    /// Makes the directory if it is not there, and its name durable: a process that was killed may
+    /// have made it and no more.
     pub(super) fn create_dir(&self) -> Result<(), StoreError> {
-        match self.disk.list(&self.dir) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("list", &self.dir)(error)),
-        }
         self.disk
             .create_dir(&self.dir)
             .map_err(StoreError::io("create", &self.dir))?;
@@ -141,8 +137,8 @@ impl Files {
             .map_err(StoreError::io("sync", &self.dir))
     }
 
-    /// Makes the file of a new segment, with its header. If that fails there is no file, unless
-    /// removing it failed as well.
+    /// Makes the file of a new segment, with its header. If that fails there may be a file that is
+    /// of no use.
     pub(super) fn create(&self, segment: u64) -> Result<Arc<dyn File>, StoreError> {
         let path = self.path(segment);
         let file = self
@@ -150,12 +146,8 @@ impl Files {
             .create(&path)
             .map_err(StoreError::io("create", &path))?;
         let header = write_header(Magic::Segment, &self.identity, &segment.to_le_bytes());
-        if let Err(error) = file.pwrite(&header, 0) {
-            if let Err(error) = self.disk.remove(&path) {
-                tracing::warn!(path = %path.display(), %error, "an empty segment is left");
-            }
-            return Err(StoreError::io("write", &path)(error));
-        }
+        file.pwrite(&header, 0)
+            .map_err(StoreError::io("write", &path))?;
         self.hold(&mut self.open.lock(), segment, Arc::clone(&file));
         Ok(file)
     }

@@ -9,6 +9,7 @@ use crate::store::disk::File;
 use super::files::Keeping;
 use super::page::PageAt;
 use super::segment::{Blocks, FIRST_PAGE_AT, Segment};
+use super::survey::Survey;
 
 /// A segment's free blocks are given back as soon as they are this part of a full one.
 const BATCH_PART: u64 = 64;
@@ -49,11 +50,10 @@ struct Current {
 }
 
 /// What is known of one kind of segments.
-#[derive(Default)]
 struct Kind {
     current: Option<Current>,
-    /// Segments of this kind so far, those of earlier runs counted.
-    count: u64,
+    /// The number of the last segment of this kind.
+    last: u64,
 }
 
 /// Whether free blocks are given back.
@@ -79,20 +79,20 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins with the `segments` of earlier runs; the next one has a number above `last`.
-    pub(super) fn new(segment_bytes: u64, segments: BTreeMap<u64, Segment>, last: u64) -> Ledger {
-        let durable = Kind {
+    /// Begins with what was found; new segments get numbers above those.
+    pub(super) fn new(segment_bytes: u64, found: Survey) -> Ledger {
+        let kind = |last: u64| Kind {
             current: None,
-            count: last,
+            last,
         };
         Ledger {
             segment_bytes,
-            segments,
-            durable,
-            transient: Kind::default(),
+            segments: found.segments,
+            durable: kind(found.last),
+            transient: kind(found.last_transient.max(Keeping::Transient.first() - 1)),
             dirty: Dirty::default(),
             punching: Punching::On,
-            leftover: Vec::new(),
+            leftover: found.leftover,
         }
     }
 
@@ -111,8 +111,8 @@ impl Ledger {
     /// A number no segment had.
     pub(super) fn draw_number(&mut self, keeping: Keeping) -> u64 {
         let kind = self.kind(keeping);
-        kind.count += 1;
-        keeping.number(kind.count)
+        kind.last += 1;
+        kind.last
     }
 
     /// A place in the current segment; `None` if a new one must be begun.

@@ -20,8 +20,10 @@ use super::disk::{Disk, File};
 use super::group::BLOCK_BYTES;
 use super::layout::Identity;
 
+mod copy;
 mod files;
 mod ledger;
+mod listing;
 mod page;
 mod rounds;
 mod segment;
@@ -36,6 +38,8 @@ use self::segment::Blocks;
 use self::status::Counters;
 use self::survey::Survey;
 
+pub use self::copy::PagesCopied;
+pub use self::listing::{SegmentFile, SegmentFiles, SegmentListing};
 pub use self::page::{PAGE_MAX_BYTES, PageAt};
 pub use self::status::{PagesStatus, SegmentStatus, Usage};
 pub use self::survey::MissingSegment;
@@ -82,7 +86,8 @@ impl Pages {
         Ok(opened)
     }
 
-    /// As [`open`](Self::open), and changes nothing on disk: for reading, checking and listing.
+    /// As [`open`](Self::open), and changes nothing on disk: for reading, checking and listing. What
+    /// nobody needs is removed by [`tidy`](Self::tidy) only.
     pub fn inspect(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -97,18 +102,16 @@ impl Pages {
             });
         }
         let files = Files::new(disk, dir, identity);
-        let survey = Survey::read(&files, in_use.into_iter())?;
-        let mut ledger = Ledger::new(segment_bytes, survey.segments, survey.last);
-        ledger.leftover = survey.leftover;
+        let mut survey = Survey::read(&files, in_use.into_iter())?;
+        let missing = std::mem::take(&mut survey.missing);
         let pages = Pages {
             files,
-            ledger: Mutex::new(ledger),
+            ledger: Mutex::new(Ledger::new(segment_bytes, survey)),
             beginning: Mutex::default(),
             writing: RwLock::default(),
             rounds: Rounds::default(),
             counters: Counters::default(),
         };
-        let missing = survey.missing;
         Ok(OpenedPages { pages, missing })
     }
 
@@ -170,7 +173,11 @@ impl Pages {
 
     fn create(&self, keeping: Keeping) -> Result<(u64, Arc<dyn File>), StoreError> {
         let segment = self.ledger.lock().draw_number(keeping);
-        Ok((segment, self.files.create(segment)?))
+        let created = self.files.create(segment);
+        if created.is_err() {
+            self.remove(segment);
+        }
+        Ok((segment, created?))
     }
 
     fn put(&self, place: &Place, length: u32, parts: &[&[u8]]) -> Result<PageAt, StoreError> {
@@ -262,7 +269,8 @@ impl Pages {
     }
 
     /// The page is not needed any more, and nothing durable names it. Its space is given back, now or
-    /// with its neighbours'. A page of a missing segment may be freed as well.
+    /// with its neighbours', for which this may wait for the file system. A page of a missing segment
+    /// may be freed as well.
     pub fn free(&self, at: PageAt) {
         let freed = self.ledger.lock().free(&at);
         match freed {

@@ -34,6 +34,8 @@ pub(super) struct Survey {
     pub(super) leftover: Vec<u64>,
     /// The highest number a durable segment has or had.
     pub(super) last: u64,
+    /// The highest number of a transient segment whose file is still there.
+    pub(super) last_transient: u64,
 }
 
 impl Survey {
@@ -48,6 +50,7 @@ impl Survey {
             missing: Vec::new(),
             leftover: Vec::new(),
             last: live.keys().copied().filter(is_durable).max().unwrap_or(0),
+            last_transient: 0,
         };
         for name in files.names()? {
             let Some(segment) = parse_name(&name) else {
@@ -70,6 +73,7 @@ impl Survey {
 
     fn add(&mut self, files: &Files, segment: u64, live: &mut Live) -> Result<(), StoreError> {
         if !is_durable(&segment) {
+            self.last_transient = self.last_transient.max(segment);
             self.leftover.push(segment);
             return Ok(());
         }

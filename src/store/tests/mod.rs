@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::owner::{Held, Recorder};
 use super::sim::{SimCatalogue, SimDisk};
 use super::*;
 
+mod backup;
+mod entries;
 mod faults;
+mod full;
 mod model;
 mod order;
+mod owner;
 mod real;
 mod recovery;
 mod running;
@@ -45,6 +50,13 @@ impl Site {
     }
 
     fn try_open(&self) -> Result<(Driven, Recovered), StoreError> {
+        let (driven, recovered) = self.try_replay(&mut NoEntries)?;
+        driven.attach(Arc::new(NoEntries));
+        Ok((driven, recovered))
+    }
+
+    /// Opens with an owner of entries, which is not attached yet.
+    fn try_replay(&self, replay: &mut dyn Replay) -> Result<(Driven, Recovered), StoreError> {
         let (disk, catalogue) = (self.disk.clone(), self.catalogue.clone());
         let notify: core::Notify = Box::new(|_| {});
         let (parts, recovered) = Parts::open(
@@ -52,15 +64,24 @@ impl Site {
             Arc::new(catalogue),
             self.options.clone(),
             notify,
-            &mut NoEntries,
+            replay,
         )?;
-        *parts.core.owner.lock() = Some(Arc::new(NoEntries));
         Ok((Driven { parts }, recovered))
     }
 
     #[track_caller]
     fn open(&self) -> (Driven, Recovered) {
         self.try_open().expect("the directory opens")
+    }
+
+    /// Opens with an owner that holds on to entries, and returns what it was handed.
+    #[track_caller]
+    fn own(&self) -> (Driven, Recovered, Recorder, Arc<Held>) {
+        let (mut recorder, held) = (Recorder::default(), Arc::new(Held::default()));
+        let (driven, recovered) = self.try_replay(&mut recorder).expect("the directory opens");
+        held.raise(recovered.report.floor);
+        driven.attach(Arc::clone(&held) as Arc<dyn Owner>);
+        (driven, recovered, recorder, held)
     }
 
     /// Opens with threads.
@@ -89,6 +110,30 @@ struct Driven {
 }
 
 impl Driven {
+    fn attach(&self, owner: Arc<dyn Owner>) {
+        *self.parts.core.owner.lock() = Some(owner);
+    }
+
+    /// Appends an entry of so many bytes, and commits it.
+    #[track_caller]
+    fn enter(&mut self, bytes: usize) -> Lsn {
+        let lsn = self
+            .parts
+            .core
+            .append_entry(2, &[&vec![b'e'; bytes]], false);
+        assert!(self.commit(), "the group is committed");
+        assert_eq!(self.parts.core.durable(), lsn);
+        lsn
+    }
+
+    /// Appends and commits so many entries of so many bytes.
+    #[track_caller]
+    fn enter_all(&mut self, count: usize, bytes: usize) {
+        for _ in 0..count {
+            self.enter(bytes);
+        }
+    }
+
     #[track_caller]
     fn put(&self, key: &str, value: impl AsRef<[u8]>) -> Lsn {
         self.parts
@@ -100,11 +145,11 @@ impl Driven {
     /// Commits one group, if any waits; `false` if the log has stopped.
     fn commit(&mut self) -> bool {
         let core = &self.parts.core;
-        if core.appended().0 == core.durable() {
-            return true;
+        let group = core.take_group(&mut core.queue.lock());
+        match group {
+            Some(group) => core.commit(&mut self.parts.writer, group),
+            None => core.failed().is_none(),
         }
-        let group = core.next_group();
-        group.is_some_and(|group| core.commit(&mut self.parts.writer, group))
     }
 
     /// Puts and commits.
@@ -140,6 +185,7 @@ impl Driven {
 
     #[track_caller]
     fn close(mut self) {
+        self.parts.core.drain();
         while self.parts.core.appended().0 > self.parts.core.durable() {
             assert!(self.commit(), "the group is committed");
         }

@@ -5,6 +5,7 @@ mod closing;
 mod delivering;
 mod gate;
 mod limits;
+mod pacing;
 mod properties;
 mod size;
 mod support;

@@ -1,5 +1,6 @@
 //! The formats of the log: read back as written, stable, and safe against any bytes.
 
+mod describe;
 mod formats;
 mod hostile;
 mod runs;

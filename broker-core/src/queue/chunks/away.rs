@@ -9,9 +9,9 @@ use crate::journal::Runs;
 use crate::message::{RecordRef, Records};
 use crate::queue::tally::Tally;
 
-use super::super::spare;
 use super::home::{FoundPage, Home};
 use super::{Chunk, Chunks, Place, Slot};
+use crate::spare;
 
 /// Stands for the records of a chunk.
 #[derive(Debug, Default)]

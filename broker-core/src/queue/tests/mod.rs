@@ -12,6 +12,7 @@ mod limits;
 mod memory;
 mod model;
 mod ordering;
+mod pacing;
 mod publishing;
 mod readdressing;
 mod removal;
@@ -50,11 +51,6 @@ impl Surroundings {
             budget: Some(Arc::new(Budget::new(0))),
             ..Surroundings::default()
         }
-    }
-
-    /// How many pages are on disk.
-    fn page_count(&self) -> usize {
-        self.pages.lock().iter().flatten().count()
     }
 }
 

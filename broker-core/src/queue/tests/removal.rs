@@ -35,7 +35,7 @@ fn a_purge_takes_what_is_ready_and_counts_it() {
     bed.submit(Command::Purge {
         reply: Some(client.reply(1)),
     });
-    assert!(matches!(client.answer(), Answer::Purged(3)));
+    assert!(matches!(client.answer(), Answer::Purged { count: 3, .. }));
     bed.assert_counts(0, 2);
     assert_eq!(bed.queue.counts().ready_bytes, 0);
     assert!(bury(&bed).is_empty());
@@ -62,7 +62,7 @@ fn a_purge_takes_what_came_back_too() {
     bed.submit(Command::Purge {
         reply: Some(client.reply(1)),
     });
-    assert!(matches!(client.answer(), Answer::Purged(3)));
+    assert!(matches!(client.answer(), Answer::Purged { count: 3, .. }));
     bed.publish(&["d"]);
     client.consume(&bed, 2);
     assert_eq!(client.bodies(), ["d"]);

@@ -1,5 +1,6 @@
 //! A start finds what was there: by example, and against an imagined run of a broker.
 
+mod checked;
 mod examples;
 mod imagined;
 mod replayed;
@@ -92,7 +93,7 @@ pub(super) fn in_log(restored: &Restored, queue: u64) -> Contents {
     for queue in restored.queues.iter().filter(|found| found.queue == queue) {
         let mut records = queue.chunks.iter().flat_map(|chunk| chunk.records.iter());
         records.by_ref().for_each(|record| {
-            assert!(!record.is_removed());
+            assert!(!record.is_removed() && record.is_logged());
             let highest = contents.last_key_value().map_or(0, |(&ordinal, _)| ordinal);
             assert!(record.ordinal() > highest, "ordinals ascend");
             let body = std::str::from_utf8(record.body()).unwrap().parse().unwrap();

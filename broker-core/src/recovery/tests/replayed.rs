@@ -234,12 +234,11 @@ fn in_pages(imagined: &Imagined, found: &RestoredQueue, id: u64) -> Contents {
     contents
 }
 
+/// Turn, index, and body and delivery count.
+type Unplaced = (u64, u32, (u32, u32));
+
 /// What is reported as placed is what was unplaced, in order, behind all else.
-fn expected_unplaced(
-    state: &State,
-    found: &RestoredQueue,
-    id: u64,
-) -> Vec<(u64, (u64, u32, (u32, u32)))> {
+fn expected_unplaced(state: &State, found: &RestoredQueue, id: u64) -> Vec<(u64, Unplaced)> {
     let mut unplaced = Vec::new();
     for (&(turn, queue), messages) in &state.turns {
         for (index, content) in messages.iter().enumerate() {

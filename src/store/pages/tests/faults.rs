@@ -144,6 +144,17 @@ fn a_sync_syncs_each_file_that_changed_and_the_names_after_them() {
 }
 
 #[test]
+fn the_folders_name_is_synced_by_each_start() {
+    let disk = SimDisk::new();
+    for _ in 0..2 {
+        disk.record_events();
+        let _pages = open(&disk, &[]);
+        assert_eq!(disk.take_events(), [Event::SyncDir(dir().to_path_buf())]);
+        disk.kill();
+    }
+}
+
+#[test]
 fn a_crash_at_any_operation_loses_no_synced_page() {
     for after in 0..40 {
         for seed in 0..8 {

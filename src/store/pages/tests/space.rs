@@ -154,6 +154,27 @@ fn a_file_that_could_not_be_removed_is_removed_by_tidying() {
 }
 
 #[test]
+fn a_file_of_an_earlier_run_that_could_not_be_removed_is_not_taken_for_a_new_one() {
+    let disk = SimDisk::new();
+    let pages = open(&disk, &[]);
+    pages.write_transient(&[b"old"]).unwrap();
+    write(&pages, b"old");
+    disk.kill();
+    // The folder's name is synced, and then nothing goes any more.
+    disk.crash_after(1);
+    let pages = open(&disk, &[]);
+    disk.crash_after(u64::MAX);
+    assert_eq!(pages.status().leftover_files, 2);
+    let transient = pages.write_transient(&[b"new"]).unwrap();
+    let durable = write(&pages, b"new");
+    pages.tidy();
+    assert_eq!(pages.status().leftover_files, 0);
+    assert_eq!(disk.paths().len(), 2);
+    assert_eq!(pages.read(transient).unwrap(), b"new");
+    assert_eq!(pages.read(durable).unwrap(), b"new");
+}
+
+#[test]
 fn the_rest_of_a_block_that_a_sync_leaves_is_given_back() {
     let (disk, pages, _) = written(100, 0);
     let first = write(&pages, &bytes(1, 100));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{Client, Seen, with_dead_letters};
 use super::crash::{self, Cut, FoundMsg, QUEUE, id_of};
 use super::disk::Disk;
-use super::naive::{Between, Msg, Naive, Owner, Taker};
+use super::naive::{Between, Msg, Naive, Taker};
 use super::ops::{Draft, Op, Rules, Stage};
 use crate::inbox::{ConfirmRun, ConsumerId, Event};
 use crate::message::{Body, Message, Records};

@@ -1,0 +1,14 @@
+//! A client that remembers what it did and what it was told, and brokers that are killed, lose
+//! their power or their disk's space. After each start its memory is compared with the queues.
+
+mod body;
+mod ground;
+mod history;
+mod inspect;
+mod judge;
+mod kill;
+mod line;
+mod random;
+mod scene;
+mod trace;
+mod workers;
