@@ -73,6 +73,12 @@ pub fn describe_page(key: &[u8], value: &[u8]) -> Result<Described, Malformed> {
         ("crc", Text(format!("{:08x}", page.crc))),
     ];
     fields.extend(page.level.map(|level| ("level", Number(level.into()))));
+    let flags = [
+        ("redelivered", page.is_redelivered),
+        ("may_expire", page.may_expire),
+    ];
+    let set = flags.into_iter().filter(|(_, is_set)| *is_set);
+    fields.extend(set.map(|(name, _)| (name, Flag(true))));
     fields.push(("count", Number(page.runs.count())));
     fields.push(("ordinals", ordinals(&page.runs)));
     Ok(Fields(fields))

@@ -10,12 +10,16 @@
 //! and the page's entry in the map, `logging` what of the log it needs.
 
 mod away;
+mod chunk;
 mod home;
 mod logging;
 pub(super) mod page;
 mod reading;
+mod tidying;
 mod writing;
 
+#[cfg(test)]
+pub(super) use chunk::with_chunks_of;
 pub(super) use home::FoundPage;
 pub(super) use reading::Loss;
 pub(super) use writing::Written;
@@ -23,18 +27,10 @@ pub(super) use writing::Written;
 use smallvec::SmallVec;
 
 use super::handle::QueueId;
-use crate::journal::Runs;
-use crate::message::{HeadMut, Position, RecordRef, Records};
+use crate::message::{HeadMut, Position, RecordRef};
 use crate::spare;
-use away::Away;
-use home::Home;
+use chunk::{CHUNK_BYTES_MIN, Chunk, chunk_bytes_max};
 use page::Paging;
-
-/// Capacity of the first chunk of an empty queue.
-const CHUNK_BYTES_MIN: usize = 512;
-
-/// Chunks do not grow above this, shared bodies included, unless a single message needs more.
-const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// An empty queue keeps the table of so many chunks.
 const SLOTS_KEPT: usize = 8;
@@ -63,67 +59,6 @@ impl Place {
         Place {
             slot: Slot(1_000_000),
             position: Position(0),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Chunk {
-    records: Records,
-    live: u32,
-    /// Those of them that are in the log.
-    logged: u32,
-    live_bytes: usize,
-    /// Bytes of the shared bodies of what is alive.
-    shared_bytes: usize,
-    first_ordinal: u64,
-    /// A FIFO or [`Chunks::aside`] names its slot, so it stays even when empty.
-    is_listed: bool,
-    /// Stands in [`Chunks::sparse`].
-    is_noted: bool,
-    /// Stands in [`Chunks::closed`].
-    is_closed: bool,
-    /// No list adds to it any more.
-    is_full: bool,
-    /// Takes no more records: it is, or was, written as it is.
-    is_sealed: bool,
-    /// Heads of records changed since the write under way began.
-    is_changed: bool,
-    /// Places changed since the write under way began.
-    is_moved: bool,
-    /// The page that is being written or read; 0 for none.
-    job: u32,
-    /// The log is needed from here on for messages that no page entry has as they are; 0 for not
-    /// at all.
-    first_lsn: u64,
-    home: Option<Box<Home>>,
-    away: Option<Box<Away>>,
-}
-
-impl Chunk {
-    fn is_sparse(&self) -> bool {
-        let filled = self.records.record_bytes();
-        filled >= CHUNK_BYTES_MIN && self.live_bytes < filled / 4
-    }
-
-    /// Whether it holds anything, or a list names it.
-    fn is_used(&self) -> bool {
-        self.live > 0 || self.is_listed
-    }
-
-    fn has_room(&self, record: RecordRef<'_>) -> bool {
-        let filled = self.records.record_bytes();
-        !self.is_sealed
-            && self.records.capacity() - filled >= record.record_len()
-            && filled + self.shared_bytes + record.memory_bytes() <= chunk_bytes_max()
-    }
-
-    /// The capacity of the chunk behind this one: twice as much, unless this one is full of bodies.
-    fn next_capacity(&self) -> usize {
-        let capacity = self.records.capacity();
-        match self.records.record_bytes() < capacity / 2 {
-            true => capacity,
-            false => capacity * 2,
         }
     }
 }
@@ -299,141 +234,6 @@ impl Chunks {
         self.chunk(slot).records.has_removed()
     }
 
-    /// Drops everything in the chunk but what stands in `kept`. No FIFO names it any more.
-    pub(super) fn retain(&mut self, slot: Slot, kept: &Runs) {
-        self.chunk_mut(slot).is_listed = false;
-        self.aside = self.aside.filter(|&aside| aside != slot);
-        if !self.is_here(slot) {
-            return self.retain_away(slot, kept);
-        }
-        let mut next = self.next(slot, None);
-        while let Some(position) = next {
-            next = self.next(slot, Some(position));
-            let record = self.chunk(slot).records.at(position);
-            if record.is_removed() || kept.contains(record.ordinal()) {
-                continue;
-            }
-            let is_last = self.chunk(slot).live == 1;
-            self.remove(Place { slot, position });
-            if is_last {
-                return;
-            }
-        }
-        self.tidy(slot);
-    }
-
-    /// Drops everything in all chunks but what stands in `kept`. No FIFO names any of them.
-    pub(super) fn retain_all(&mut self, kept: &Runs) {
-        let mut index = 0;
-        // With the last chunk the table may go.
-        while index < self.chunks.len() {
-            if self.chunks[index].is_used() {
-                self.retain(Slot(index as u32), kept);
-            }
-            index += 1;
-        }
-    }
-
-    /// Drops everything but what is in the log. No FIFO names any of the chunks.
-    pub(super) fn retain_logged(&mut self) {
-        for slot in self.slots() {
-            if self.chunks.get(slot.0 as usize).is_some_and(Chunk::is_used) {
-                let logged = self.logged_runs(slot);
-                self.retain(slot, &logged);
-            }
-        }
-    }
-
-    /// All chunks that hold anything.
-    pub(super) fn slots(&self) -> Vec<Slot> {
-        let slots = (0..self.chunks.len() as u32).map(Slot);
-        slots.filter(|&slot| self.chunk(slot).is_used()).collect()
-    }
-
-    /// A chunk that is worth compacting.
-    pub(super) fn next_sparse(&mut self) -> Option<Slot> {
-        while let Some(slot) = self.sparse.pop() {
-            let chunk = self.chunk_mut(slot);
-            chunk.is_noted = false;
-            if chunk.is_sparse() {
-                return Some(slot);
-            }
-        }
-        None
-    }
-
-    /// Copies what is alive in the chunk together and tells of each record where it lay and
-    /// where it lies now.
-    pub(super) fn compact(&mut self, slot: Slot, mut moved: impl FnMut(u64, Place, Place)) {
-        let chunk = &mut self.chunks[slot.0 as usize];
-        let mut together = Records::with_capacity(chunk.live_bytes);
-        let mut next = chunk.records.first();
-        while let Some(old) = next {
-            next = chunk.records.next(old);
-            let record = chunk.records.at(old);
-            if !record.is_removed() {
-                let position = together.push_record(record);
-                let (old, new) = (
-                    Place {
-                        slot,
-                        position: old,
-                    },
-                    Place { slot, position },
-                );
-                moved(record.ordinal(), old, new);
-            }
-        }
-        chunk.is_moved = true;
-        if let Some(home) = &mut chunk.home {
-            home.places_changed();
-        }
-        self.memory_bytes += together.capacity();
-        let scattered = std::mem::replace(&mut chunk.records, together);
-        self.memory_bytes -= scattered.capacity();
-        spare::give(scattered);
-    }
-
-    /// Frees a loose chunk that is empty, notes one that is sparse.
-    fn tidy(&mut self, slot: Slot) {
-        let chunk = self.chunk_mut(slot);
-        if chunk.live == 0 && !chunk.is_listed {
-            self.free(slot);
-        } else if chunk.is_sparse() && !chunk.is_noted {
-            chunk.is_noted = true;
-            self.sparse.push(slot);
-        }
-    }
-
-    fn free(&mut self, slot: Slot) {
-        let chunk = self.chunk_mut(slot);
-        let (is_noted, is_closed) = (chunk.is_noted, chunk.is_closed);
-        let freed = std::mem::take(chunk);
-        (chunk.is_noted, chunk.is_closed) = (is_noted, is_closed);
-        self.away_count -= usize::from(freed.away.is_some());
-        self.memory_bytes -= freed.records.capacity() + freed.shared_bytes;
-        spare::give(freed.records);
-        if let Some(home) = freed.home {
-            self.forget_home(*home);
-        }
-        self.free.push(slot);
-        if self.free.len() == self.chunks.len() && self.chunks.len() > SLOTS_KEPT {
-            self.forget_slots();
-        }
-    }
-
-    /// No chunk is left: nor is the table of them.
-    fn forget_slots(&mut self) {
-        let mut paging = self.paging.take();
-        if let Some(paging) = &mut paging {
-            paging.forget_slots();
-        }
-        *self = Chunks {
-            queue: self.queue,
-            paging,
-            ..Chunks::default()
-        };
-    }
-
     fn open(&mut self, before: Option<Slot>, record: RecordRef<'_>, expected: usize) -> Slot {
         let doubled = before.map_or(0, |slot| self.chunk(slot).next_capacity());
         let max = chunk_bytes_max();
@@ -473,35 +273,5 @@ impl Chunks {
     #[inline]
     fn chunk_mut(&mut self, slot: Slot) -> &mut Chunk {
         &mut self.chunks[slot.0 as usize]
-    }
-}
-
-/// What a chunk may hold.
-#[cfg(not(test))]
-const fn chunk_bytes_max() -> usize {
-    CHUNK_BYTES_MAX
-}
-
-#[cfg(test)]
-pub(super) use small::{chunk_bytes_max, with_chunks_of};
-
-#[cfg(test)]
-mod small {
-    use std::cell::Cell;
-
-    thread_local! {
-        static MAX: Cell<usize> = const { Cell::new(super::CHUNK_BYTES_MAX) };
-    }
-
-    pub(in crate::queue) fn chunk_bytes_max() -> usize {
-        MAX.get()
-    }
-
-    /// Runs `act` with chunks of at most so many bytes, so that a few messages fill many.
-    pub(in crate::queue) fn with_chunks_of<T>(bytes: usize, act: impl FnOnce() -> T) -> T {
-        MAX.set(bytes);
-        let result = act();
-        MAX.set(super::CHUNK_BYTES_MAX);
-        result
     }
 }

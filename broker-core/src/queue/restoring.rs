@@ -134,14 +134,6 @@ impl Queue {
             let lsn = self.log.again(&records);
             messages.push((records, lsn));
         }
-        for (records, _) in &mut messages {
-            // Those that came in a turn do not say it of themselves.
-            let mut next = records.first();
-            while let Some(position) = next {
-                records.head_mut(position).set_logged(self.log.is_on());
-                next = records.next(position);
-            }
-        }
         self.restore_all(&found, &messages);
         for entry in &found.obsolete {
             self.chunks.delete_entry(entry);

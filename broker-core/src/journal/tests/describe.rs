@@ -109,15 +109,15 @@ fn a_page_says_where_it_lies_and_what_of_it_is_alive() {
         length: 1000,
         crc: 0xAB,
         level: Some(4),
-        is_redelivered: false,
-        may_expire: false,
+        is_redelivered: true,
+        may_expire: true,
         runs: Runs::between(10, 19),
     };
     let described = describe_page(&page.key(), &page.value()).unwrap();
     assert_eq!(
         written(&described),
         "{queue 1, page 2, segment 3, offset 4096, length 1000, crc '000000ab', level 4, \
-         count 10, ordinals '10-19'}"
+         redelivered true, may_expire true, count 10, ordinals '10-19'}"
     );
     let block = Block::of(&records(&[(7, Body::Inline(b"body"))]))
         .parts()

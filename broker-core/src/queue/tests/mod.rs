@@ -52,11 +52,6 @@ impl Surroundings {
             ..Surroundings::default()
         }
     }
-
-    /// How many pages are on disk.
-    fn page_count(&self) -> usize {
-        self.pages.lock().iter().flatten().count()
-    }
 }
 
 impl QueueHost for Surroundings {
