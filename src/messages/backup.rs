@@ -164,3 +164,6 @@ fn pages(map: &Map) -> Vec<PageAt> {
     };
     pages.map(place).collect()
 }
+
+#[cfg(test)]
+mod tests;
