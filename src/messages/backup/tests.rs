@@ -93,6 +93,10 @@ fn a_target_is_empty_or_new_and_not_part_of_the_data() {
     stage.refused(Path::new("relative"), "absolute");
     stage.refused(&stage.path("a/../b"), "absolute");
     stage.refused(&stage.path("data/copy"), "inside");
+    stage.refused(&stage.path("data"), "inside");
+    let link = stage.path("link");
+    std::os::unix::fs::symlink(stage.path("data/log"), &link).expect("linked");
+    stage.refused(&link, "inside");
     stage.refused(&stage.path("nowhere/copy"), "No such file");
     let full = stage.path("full");
     fs::create_dir(&full).expect("made");
