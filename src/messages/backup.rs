@@ -106,7 +106,8 @@ impl Backups {
         let own = std::fs::canonicalize(&self.data_dir).map_err(said)?;
         let parent = target.parent().ok_or("no directory to make")?;
         let parent = std::fs::canonicalize(parent).map_err(said)?;
-        if parent.starts_with(&own) {
+        let there = std::fs::canonicalize(target).unwrap_or(parent);
+        if there.starts_with(&own) {
             return Err("inside the broker's data directory".into());
         }
         match RealDisk.list(target) {
@@ -164,3 +165,6 @@ fn pages(map: &Map) -> Vec<PageAt> {
     };
     pages.map(place).collect()
 }
+
+#[cfg(test)]
+mod tests;

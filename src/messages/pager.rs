@@ -128,6 +128,12 @@ impl Pager {
         PagesHeld(Arc::clone(&self.shared))
     }
 
+    /// Frees what may go, now.
+    #[cfg(test)]
+    pub(super) fn free_durable(&self) {
+        self.shared.free_durable();
+    }
+
     /// Whether more waits to be written than should.
     pub(crate) fn is_behind(&self) -> bool {
         self.shared.behind.load(Ordering::Relaxed) > BEHIND_BYTES
