@@ -369,12 +369,18 @@ impl Core {
 
     /// The disk is full, or as good as full.
     pub(super) fn set_blocked(&self, error: StoreError) {
-        let mut blocked = self.blocked.lock();
-        if blocked.is_none() {
-            error!(%error, "nothing becomes durable until the log can be written again");
-        }
-        *blocked = Some(Arc::new(error));
+        let is_new = {
+            let mut blocked = self.blocked.lock();
+            if blocked.is_none() {
+                error!(%error, "nothing becomes durable until the log can be written again");
+            }
+            blocked.replace(Arc::new(error)).is_none()
+        };
         self.is_blocked.store(true, Ordering::Relaxed);
+        if is_new {
+            // It may sleep for long, not knowing that space is wanted.
+            self.requests.look();
+        }
     }
 
     /// Forgets why writing had to wait; whether it had to.

@@ -11,6 +11,11 @@ fn left_out(what: &str) -> bool {
         env::var("CI").as_deref() != Ok("true"),
         "CI=true and {what}"
     );
+    impossible(what)
+}
+
+/// What no installation brings: rights and devices that a sandbox does not give.
+fn impossible(what: &str) -> bool {
     eprintln!("LEFT OUT: {what}");
     println!("LEFT OUT: {what}");
     false
@@ -29,7 +34,7 @@ pub(crate) fn tool(name: &str) -> bool {
 /// Whether file systems can be mounted here: by root, where loop devices are.
 pub(crate) fn can_mount() -> bool {
     if !rustix::process::geteuid().is_root() {
-        return left_out("only root can mount the disks that are cut off or fill up");
+        return impossible("only root can mount the disks that are cut off or fill up");
     }
     for name in ["mkfs.ext4", "mount", "umount", "python3"] {
         if !is_there(name) {
@@ -37,12 +42,12 @@ pub(crate) fn can_mount() -> bool {
         }
     }
     if !Path::new("/dev/loop-control").exists() {
-        return left_out("there are no loop devices");
+        return impossible("there are no loop devices");
     }
     let tried = tempfile::tempdir().map_err(|error| error.to_string());
     match tried.and_then(|folder| Mount::ext4(folder.path(), 16).map(drop)) {
         Ok(()) => true,
-        Err(why) => left_out(&format!("no loop device can be mounted: {why}")),
+        Err(why) => impossible(&format!("no loop device can be mounted: {why}")),
     }
 }
 
@@ -65,7 +70,9 @@ impl Mount {
         let image = folder.join("image");
         let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(mib << 20).map_err(|error| error.to_string())?;
-        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-F"]).arg(&image))?;
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-m", "0", "-F"])
+            .arg(&image))?;
         let mount = Mount {
             image: Some(image),
             point: folder.join("disk"),
@@ -93,7 +100,10 @@ impl Mount {
 
     fn mount(&self) -> Result<(), String> {
         let image = self.image.as_deref().unwrap_or(Path::new("none"));
-        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&self.point))
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(image)
+            .arg(&self.point))
     }
 
     /// Makes ready to cut the file system off, so that it takes no time when it is to happen.
@@ -135,7 +145,10 @@ impl Scissors {
         // Its end is the line it waits for.
         drop(self.0.stdin.take());
         let status = self.0.wait().map_err(|error| error.to_string())?;
-        status.success().then_some(()).ok_or_else(|| format!("not cut off: {status}"))
+        status
+            .success()
+            .then_some(())
+            .ok_or_else(|| format!("not cut off: {status}"))
     }
 }
 

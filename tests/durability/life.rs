@@ -28,14 +28,18 @@ const SHOWN: usize = 30;
 /// A number from the environment.
 pub(crate) fn number(name: &str, default: u64) -> u64 {
     match env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
         Err(_) => default,
     }
 }
 
 /// What a thread returns; its panic is this one's.
 pub(crate) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What was done in all cycles.
@@ -265,7 +269,11 @@ impl Life {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").args(["-a", "--sparse=always"]).arg(from).arg(to).status();
+    let copied = Command::new("cp")
+        .args(["-a", "--sparse=always"])
+        .arg(from)
+        .arg(to)
+        .status();
     assert!(copied.is_ok_and(|status| status.success()), "copied");
 }
 
@@ -280,11 +288,20 @@ fn wait(time: Duration) {
 
 /// How a broker ends.
 pub(crate) enum Ending {
-    Kill { after: Duration },
-    Stop { after: Duration },
-    KillWhileStopping { after: Duration, then: Duration },
+    Kill {
+        after: Duration,
+    },
+    Stop {
+        after: Duration,
+    },
+    KillWhileStopping {
+        after: Duration,
+        then: Duration,
+    },
     /// The disk is cut off, and what it had in memory is lost.
-    PowerCut { after: Duration },
+    PowerCut {
+        after: Duration,
+    },
 }
 
 impl Ending {
@@ -344,7 +361,14 @@ fn await_standstill(pid: u32) {
 
 fn states(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
-    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
-    let state = |stat: String| stat.rsplit_once(')')?.1.split_whitespace().next().map(str::to_owned);
+    let stats =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let state = |stat: String| {
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .next()
+            .map(str::to_owned)
+    };
     stats.filter_map(state).collect()
 }

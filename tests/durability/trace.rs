@@ -47,7 +47,12 @@ fn a_broker_that_does_not_sync_is_found_out() {
     }
     let (promises, broken) = traced(&["--durability", "os"]);
     let unsynced = broken.iter().filter(|what| what.contains("not synced"));
-    assert_eq!(unsynced.count(), promises, "none of them was synced: {:?}", broken.first());
+    assert_eq!(
+        unsynced.count(),
+        promises,
+        "none of them was synced: {:?}",
+        broken.first()
+    );
 }
 
 /// Runs the load under strace. Returns how many promises were made and those that were not kept.

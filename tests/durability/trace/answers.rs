@@ -25,7 +25,9 @@ pub(crate) type Answers = BTreeMap<(Whom, Answer), usize>;
 
 /// Reads everything that was sent to clients.
 pub(crate) fn read(calls: &[Call]) -> Result<Answers, String> {
-    let sent = calls.iter().filter(|call| call.what.starts_with("TCP:[") && call.result > 0);
+    let sent = calls
+        .iter()
+        .filter(|call| call.what.starts_with("TCP:[") && call.result > 0);
     let mut streams: BTreeMap<u16, (Vec<u8>, Vec<(usize, usize)>)> = BTreeMap::new();
     for call in sent {
         let port = call.what.trim_end_matches(']').rsplit(':').next();
@@ -59,7 +61,11 @@ fn read_stream(port: u16, bytes: &[u8], begins: &[(usize, usize)], answers: &mut
         };
         if ids == [0, 60, 0, 80] {
             let tag = payload[4..12].try_into().map_or(0, u64::from_be_bytes);
-            for tag in tags(confirmed.entry(channel).or_default(), tag, payload[12] & 1 == 1) {
+            for tag in tags(
+                confirmed.entry(channel).or_default(),
+                tag,
+                payload[12] & 1 == 1,
+            ) {
                 answers.insert(((port, channel), Answer::Confirm(tag)), begun);
             }
             continue;
@@ -83,7 +89,9 @@ fn tags(known: &mut (u64, BTreeSet<u64>), tag: u64, multiple: bool) -> Vec<u64> 
         beside.insert(tag);
         return vec![tag];
     }
-    let new = (*upto + 1..=tag).filter(|tag| !beside.contains(tag)).collect();
+    let new = (*upto + 1..=tag)
+        .filter(|tag| !beside.contains(tag))
+        .collect();
     *upto = tag;
     *beside = beside.split_off(&(tag + 1));
     new

@@ -28,7 +28,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Call>, String> {
             let Some((begun, begin)) = open.remove(thread) else {
                 continue;
             };
-            let (_, end) = resumed.split_once(" resumed>").ok_or_else(|| at(number, line))?;
+            let (_, end) = resumed
+                .split_once(" resumed>")
+                .ok_or_else(|| at(number, line))?;
             calls.extend(call(begun, number, &format!("{begin}{end}"))?);
         } else {
             calls.extend(call(number, number, rest)?);
@@ -51,7 +53,10 @@ fn call(begun: usize, ended: usize, text: &str) -> Result<Option<Call>, String> 
     let Some((name, arguments)) = head.split_once('(') else {
         return Ok(None);
     };
-    let result = tail.split_whitespace().next().and_then(|word| word.parse().ok());
+    let result = tail
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
     let result: i64 = result.ok_or_else(|| at(begun, text))?;
     let what = descriptor(arguments).ok_or_else(|| at(begun, text))?;
     let mut bytes = strings(arguments).ok_or_else(|| at(begun, text))?;
@@ -70,7 +75,9 @@ fn call(begun: usize, ended: usize, text: &str) -> Result<Option<Call>, String> 
 fn descriptor(arguments: &str) -> Option<String> {
     let inside = arguments.split_once('<')?.1;
     if !inside.starts_with("\\x") {
-        let end = inside.find("]>").map_or_else(|| inside.find('>'), |end| Some(end + 1))?;
+        let end = inside
+            .find("]>")
+            .map_or_else(|| inside.find('>'), |end| Some(end + 1))?;
         return Some(inside[..end].to_owned());
     }
     let end = inside.find(['<', '>'])?;
@@ -86,7 +93,9 @@ pub(crate) const DELETED: &str = " (deleted)";
 
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let bytes = text.split("\\x").skip(1);
-    bytes.map(|digits| u8::from_str_radix(digits, 16).ok()).collect()
+    bytes
+        .map(|digits| u8::from_str_radix(digits, 16).ok())
+        .collect()
 }
 
 /// All quoted strings one after the other.
@@ -113,7 +122,14 @@ fn calls_of_several_threads_are_put_together() {
     let calls = parse(text).expect("readable");
     let shape: Vec<_> = calls
         .iter()
-        .map(|call| (call.name.as_str(), call.begun, call.ended, call.bytes.as_slice()))
+        .map(|call| {
+            (
+                call.name.as_str(),
+                call.begun,
+                call.ended,
+                call.bytes.as_slice(),
+            )
+        })
         .collect();
     let expected: [(&str, usize, usize, &[u8]); 4] = [
         ("pwrite64", 0, 0, b"ab"),
@@ -122,7 +138,10 @@ fn calls_of_several_threads_are_put_together() {
         ("writev", 4, 4, b"\x02\x03"),
     ];
     assert_eq!(shape, expected);
-    assert_eq!((calls[0].what.as_str(), calls[1].what.as_str()), ("/d", "/d (deleted)"));
+    assert_eq!(
+        (calls[0].what.as_str(), calls[1].what.as_str()),
+        ("/d", "/d (deleted)")
+    );
     assert_eq!(calls[2].what, "TCP:[127.0.0.1:1->127.0.0.1:2]");
     assert!(parse("7 write(1<x>, \"\\x61\"..., 2) = 2").is_err());
 }

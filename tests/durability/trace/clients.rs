@@ -71,10 +71,12 @@ fn run(address: SocketAddr, publisher: u32, act: fn(&mut Client)) -> Vec<Promise
 fn declare(address: SocketAddr) {
     let mut line = Line::open(address).expect("a connection");
     let question = format!("exchange.declare exchange={EXCHANGE} type=fanout durable=true");
-    line.call(1, &question, "exchange.declare-ok").expect("declared");
+    line.call(1, &question, "exchange.declare-ok")
+        .expect("declared");
     for queue in QUEUES {
         let question = format!("queue.declare queue={queue} durable=true");
-        line.call(1, &question, "queue.declare-ok").expect("declared");
+        line.call(1, &question, "queue.declare-ok")
+            .expect("declared");
         let question = format!("queue.bind queue={queue} exchange={EXCHANGE}");
         line.call(1, &question, "queue.bind-ok").expect("bound");
     }
@@ -108,9 +110,14 @@ fn fan_out(client: &mut Client) {
 }
 
 fn commits(client: &mut Client) {
-    client.line.call(1, "tx.select", "tx.select-ok").expect("an answer");
+    client
+        .line
+        .call(1, "tx.select", "tx.select-ok")
+        .expect("an answer");
     for number in 1..=25 {
-        let labels = (0..4).map(|n| client.publish(1, "", QUEUES[n % 2])).collect();
+        let labels = (0..4)
+            .map(|n| client.publish(1, "", QUEUES[n % 2]))
+            .collect();
         client.line.bare(1, 90, 20);
         client.line.flush().expect("written");
         client.answer("tx.commit-ok");
@@ -125,7 +132,11 @@ fn closes(client: &mut Client) {
         opened.expect("an answer");
         let labels = (0..5).map(|_| client.publish(2, "", "two")).collect();
         client.line.flush().expect("written");
-        client.line.peer.send(2, "channel.close reply-code=200").expect("written");
+        client
+            .line
+            .peer
+            .send(2, "channel.close reply-code=200")
+            .expect("written");
         client.answer("channel.close-ok");
         client.promise(2, Answer::Close(number), labels);
     }
@@ -165,7 +176,11 @@ impl Client {
             self.line.flush().expect("written");
             while tag - done.len() as u64 >= window || (tag == count && done.len() as u64 != tag) {
                 match self.line.next(STUCK).expect("a broker") {
-                    Event::Confirm { tag, multiple, taken: true } => {
+                    Event::Confirm {
+                        tag,
+                        multiple,
+                        taken: true,
+                    } => {
                         let first = if multiple { 1 } else { tag };
                         done.extend(first..=tag);
                     }

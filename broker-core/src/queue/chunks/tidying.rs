@@ -72,7 +72,11 @@ impl Chunks {
 
     /// Copies what is alive in the chunk together and tells of each record where it lay and
     /// where it lies now.
-    pub(in crate::queue) fn compact(&mut self, slot: Slot, mut moved: impl FnMut(u64, Place, Place)) {
+    pub(in crate::queue) fn compact(
+        &mut self,
+        slot: Slot,
+        mut moved: impl FnMut(u64, Place, Place),
+    ) {
         let chunk = &mut self.chunks[slot.0 as usize];
         let mut together = Records::with_capacity(chunk.live_bytes);
         let mut next = chunk.records.first();
