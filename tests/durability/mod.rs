@@ -2,6 +2,7 @@
 //! their power or their disk's space. After each start its memory is compared with the queues.
 
 mod body;
+mod full;
 mod ground;
 mod history;
 mod inspect;
