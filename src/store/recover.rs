@@ -290,8 +290,6 @@ impl<'a> Scene<'a> {
         let known = [
             self.node.state.last,
             snapshot.map_or(Lsn(0), |snapshot| snapshot.mark),
-            // Without syncs the log may have lost what the floor was recorded with.
-            self.report.floor,
         ];
         dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
         Ok(Recovery {

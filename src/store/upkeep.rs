@@ -28,7 +28,7 @@ const FILES_SLACK: u64 = 1;
 /// How long to wait for the records the floor relies on.
 const FLOOR_PATIENCE: Duration = Duration::from_secs(1);
 /// A checkpoint or snapshot that failed is left alone for so long, unless it is asked for.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// How often upkeep looks while the log is long, or the disk full.
 const PRESSED_INTERVAL: Duration = Duration::from_millis(250);
 

@@ -119,8 +119,10 @@ impl Publisher {
     fn open(address: SocketAddr) -> Publisher {
         let mut line = Line::open(address).expect("a connection");
         let question = format!("queue.declare queue={QUEUE} durable=true");
-        line.call(1, &question, "queue.declare-ok").expect("declared");
-        line.call(1, "confirm.select", "confirm.select-ok").expect("an answer");
+        line.call(1, &question, "queue.declare-ok")
+            .expect("declared");
+        line.call(1, "confirm.select", "confirm.select-ok")
+            .expect("an answer");
         Publisher {
             line,
             published: 0,
@@ -137,7 +139,10 @@ impl Publisher {
             assert!(self.published < TOO_MANY, "the disk never fills up");
             if !self.read(SILENCE) {
                 let log = broker.log();
-                assert!(log.contains("No space left"), "it waits for nothing:\n{log}");
+                assert!(
+                    log.contains("No space left"),
+                    "it waits for nothing:\n{log}"
+                );
                 return self.confirmed.len() - before;
             }
         }
@@ -171,7 +176,12 @@ impl Publisher {
                 let later = self.waiting.split_off(&(tag + 1));
                 let rest = match multiple {
                     true => std::mem::take(&mut self.waiting),
-                    false => self.waiting.remove(&tag).map(|id| (tag, id)).into_iter().collect(),
+                    false => self
+                        .waiting
+                        .remove(&tag)
+                        .map(|id| (tag, id))
+                        .into_iter()
+                        .collect(),
                 };
                 if taken {
                     self.confirmed.extend(rest.into_values());
@@ -187,7 +197,10 @@ impl Publisher {
         let deadline = Instant::now() + STUCK;
         while !self.waiting.is_empty() {
             let (waiting, log) = (self.waiting.len(), broker.log());
-            assert!(Instant::now() < deadline, "{waiting} are not confirmed:\n{log}");
+            assert!(
+                Instant::now() < deadline,
+                "{waiting} are not confirmed:\n{log}"
+            );
             self.read(SILENCE);
         }
     }

@@ -85,7 +85,7 @@ fn a_flipped_bit_of_a_page_names_its_place_and_what_is_lost() {
     let path = stage.data().join(&segment);
     let bytes = fs::read(&path).expect("read");
     let pages = (4096..bytes.len()).filter(|at| bytes[*at..].starts_with(b"LVPG"));
-    let at = pages.last().expect("a page");
+    let at = pages.max().expect("a page");
     flip(&path, at + 100);
     assert_damaged(&stage.data(), &segment, at);
     let ran = store(&["check", &text(&stage.data())]);
@@ -171,7 +171,7 @@ fn a_write_that_was_cut_short_is_no_damage() {
     let path = stage.data().join(log);
     let mut bytes = fs::read(&path).expect("read");
     let groups = (4096..bytes.len()).step_by(4096);
-    let group = groups.filter(|at| bytes[*at..].starts_with(b"LVGP")).last();
+    let group = groups.filter(|at| bytes[*at..].starts_with(b"LVGP")).max();
     let group = group.expect("a group");
     bytes.truncate(group + 70);
     fs::write(&path, bytes).expect("written");
