@@ -59,11 +59,11 @@ fn on_a_disk(mount: fn(&Path) -> Result<Mount, String>) {
     let mut publisher = Publisher::open(broker.amqp());
 
     let confirmed = publisher.fill(&broker);
-    println!("{confirmed} messages of {BODY_BYTES} bytes were confirmed on {DISK_MIB} MiB");
+    eprintln!("{confirmed} messages of {BODY_BYTES} bytes were confirmed on {DISK_MIB} MiB");
     assert_says_why(&broker, mount.path());
     let settled = consume(broker.amqp(), publisher.confirmed.len() / 2);
     publisher.await_all(&broker);
-    println!("after {} were consumed, publishing went on", settled.len());
+    eprintln!("after {} were consumed, publishing went on", settled.len());
 
     publisher.fill(&broker);
     let Publisher {

@@ -17,7 +17,6 @@ fn left_out(what: &str) -> bool {
 /// What no installation brings: rights and devices that a sandbox does not give.
 fn impossible(what: &str) -> bool {
     eprintln!("LEFT OUT: {what}");
-    println!("LEFT OUT: {what}");
     false
 }
 

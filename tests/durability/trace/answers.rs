@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Call;
 
+/// What a socket carried, and where in it each call began.
+type Stream = (Vec<u8>, Vec<(usize, usize)>);
+
 /// An answer that says that something is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Answer {
@@ -28,7 +31,7 @@ pub(crate) fn read(calls: &[Call]) -> Result<Answers, String> {
     let sent = calls
         .iter()
         .filter(|call| call.what.starts_with("TCP:[") && call.result > 0);
-    let mut streams: BTreeMap<u16, (Vec<u8>, Vec<(usize, usize)>)> = BTreeMap::new();
+    let mut streams: BTreeMap<u16, Stream> = BTreeMap::new();
     for call in sent {
         let port = call.what.trim_end_matches(']').rsplit(':').next();
         let port = port.and_then(|port| port.parse().ok());
