@@ -12,7 +12,7 @@ use super::disk::File;
 use super::logdir::{file_path, reserve_path};
 use super::recover::spare_path;
 use super::upkeep::Upkeep;
-use super::writer::{Files, RESERVE_FILES, ReadyFile, ReserveFile, Span};
+use super::writer::{Files, ReadyFile, ReserveFile, Span};
 use super::{Lsn, StoreError};
 
 /// So many filled files wait in any case …
@@ -225,19 +225,15 @@ impl Upkeep {
         Ok(file)
     }
 
-    /// Gives up a file of a whole reserve, so that a checkpoint or snapshot fits a full disk and
-    /// old log can go; `false` if there is nothing to give, or nothing waits for space.
+    /// Gives up a file of the reserve, the last one too, so that a checkpoint or snapshot fits a full
+    /// disk: nothing else lets old log go, which makes the reserve whole again. `false` if there is
+    /// nothing to give, or nothing waits for space.
     pub(super) fn give_up_reserve(&self) -> bool {
         if !self.core.is_blocked() {
             return false;
         }
-        let slot = {
-            let mut files = self.core.files.lock();
-            if files.reserve.len() < RESERVE_FILES {
-                return false;
-            }
-            files.reserve.pop().map(|file| file.slot)
-        };
+        let given = self.core.files.lock().reserve.pop();
+        let slot = given.map(|file| file.slot);
         self.core.note_reserve();
         let Some(slot) = slot else { return false };
         let path = reserve_path(&self.site.log_dir, slot);
