@@ -339,3 +339,35 @@ fn read_binding(fields: &Fields) -> Result<Definition, String> {
     };
     Ok(Definition::Binding(fields.text("vhost")?.into(), spec))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_what_it_names() {
+        let binding = BindingSpec {
+            source: "x".into(),
+            destination: Destination::Queue("q".into()),
+            routing_key: "k".into(),
+            arguments: FieldTable::new(),
+        };
+        let definition = Definition::Binding("v".into(), binding);
+        let names = ["v", "x", "q", "q", "k"].map(str::to_owned).to_vec();
+        assert_eq!(key_names(&definition.key()), Some(("binding", names)));
+        let permission = Definition::Permission {
+            vhost: "v".into(),
+            user: "u".into(),
+            patterns: Default::default(),
+        };
+        let names = ["v", "u"].map(str::to_owned).to_vec();
+        assert_eq!(key_names(&permission.key()), Some(("permission", names)));
+    }
+
+    #[test]
+    fn what_is_no_key_names_nothing() {
+        for key in [&b""[..], b"m", b"y\0", b"y\0\x01v", b"y\0\x01v\0\x02q"] {
+            assert_eq!(key_names(key), None);
+        }
+    }
+}

@@ -109,7 +109,7 @@ fn bodies_and_the_map_are_printed_where_they_are_asked_for() {
     );
     let secret = map
         .iter()
-        .any(|line| line.to_string().contains("password_hash"));
+        .any(|line| line.to_string().contains("\"password_hash\""));
     assert!(!secret, "nothing that helps to find out a password");
     let page = &map[0]["map"];
     assert_eq!(

@@ -153,7 +153,7 @@ impl fmt::Display for Report {
             writeln!(f, "{path:<36} {}", file.what)?;
         }
         let counts = self.totals.iter().filter(|(_, count)| *count > 0);
-        let counts: Vec<String> = counts.map(|(name, n)| format!("{n} {name}")).collect();
+        let counts: Vec<String> = counts.map(|(name, n)| format!("{name}: {n}")).collect();
         if !counts.is_empty() {
             writeln!(f, "{}", counts.join(", "))?;
         }
@@ -169,6 +169,60 @@ impl fmt::Display for Report {
             writeln!(f, "{}", finding.what)?;
         }
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
-        writeln!(f, "{errors} errors, {warnings} warnings")
+        writeln!(f, "errors: {errors}, warnings: {warnings}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::new(Path::new("/data"));
+        report.files.push(Line {
+            path: "/data/log/1".into(),
+            kind: "log",
+            bytes: Some(10),
+            what: "records 1 to 2".into(),
+            facts: vec![("first", 1)],
+        });
+        report.totals.extend([("user names", 2), ("nothing", 0)]);
+        let warning = Finding::warning("/data/x", None, "odd");
+        report.findings.push(warning);
+        report
+    }
+
+    #[test]
+    fn lines_for_people_name_files_as_seen_from_the_directory() {
+        let mut report = report();
+        let error = Finding::error("/data/log/1", Some(7), "broken");
+        report.findings.push(error);
+        report.more_problems(3);
+        let expected = "log/1                                records 1 to 2\n\
+            user names: 2\n\
+            warning: x: odd\n\
+            error: log/1, offset 7: broken\n\
+            error: 3 more problems\n\
+            errors: 2, warnings: 1\n";
+        assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let mut report = report();
+        let shown: Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(shown["outcome"], "clean");
+        let file = json!({"file": "log/1", "kind": "log", "bytes": 10,
+            "what": "records 1 to 2", "first": 1});
+        assert_eq!(shown["files"], json!([file]));
+        assert_eq!(shown["totals"], json!({"user_names": 2, "nothing": 0}));
+        let warning = json!({"severity": "warning", "file": "x", "offset": null, "what": "odd"});
+        assert_eq!(shown["findings"], json!([warning]));
+        report.more_problems(1);
+        let shown: Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(
+            (&shown["outcome"], &shown["errors"]),
+            (&json!("damaged"), &json!(1))
+        );
     }
 }

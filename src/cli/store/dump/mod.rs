@@ -86,6 +86,14 @@ fn tell(finding: &Finding) {
     );
 }
 
+/// A record of changes of the map.
+#[derive(Serialize)]
+struct Changes {
+    lsn: u64,
+    kind: &'static str,
+    changes: Vec<Value>,
+}
+
 /// Prints what it is handed.
 struct Printer {
     out: BufWriter<StdoutLock<'static>>,
@@ -130,8 +138,11 @@ impl Printer {
     /// Prints the changes that came last.
     fn end_record(&mut self) {
         if let Some((lsn, changes)) = self.changes.take() {
-            let line = json!({ "lsn": lsn.0, "kind": "changes", "changes": changes });
-            self.try_print(&line);
+            self.try_print(&Changes {
+                lsn: lsn.0,
+                kind: "changes",
+                changes,
+            });
         }
     }
 
