@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::crash::id_of;
 use super::journal::{Recorded, places};
 use crate::journal::Journal;
 use crate::message::Records;
@@ -39,11 +40,11 @@ struct Mood {
     failing_reads: u32,
 }
 
-/// Ordinals that were in pages which could not be read, and how many messages the queue said it
-/// lost by that.
+/// Messages that were in pages which could not be read, and how many the queue said it lost by
+/// that. Not their ordinals: those of transient messages are given again after a restart.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Losses {
-    pub(super) in_pages: BTreeSet<u64>,
+    pub(super) in_pages: BTreeSet<u32>,
     pub(super) told: u64,
 }
 
@@ -188,8 +189,10 @@ impl Disk {
         // A job that nobody waits for any more may name a page that is gone.
         let records = self.read(at)?;
         if take_one(&mut self.mood.lock().failing_reads) {
-            let ordinals = records.iter().map(|record| record.ordinal());
-            self.losses.lock().in_pages.extend(ordinals);
+            self.losses
+                .lock()
+                .in_pages
+                .extend(records.iter().map(id_of));
             return None;
         }
         Some(records)

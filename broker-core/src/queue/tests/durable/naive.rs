@@ -101,11 +101,6 @@ impl Naive {
         self.all.get_mut(&id).expect("a message that was published")
     }
 
-    pub(super) fn by_ordinal(&self, ordinal: u64) -> Option<u32> {
-        let mut all = self.all.values();
-        all.find(|msg| msg.ordinal == ordinal).map(|msg| msg.id)
-    }
-
     /// Ready messages in the order in which they go.
     pub(super) fn in_order(&self) -> Vec<u32> {
         let mut order: Vec<&Msg> = self.ready.iter().map(|id| &self.all[id]).collect();

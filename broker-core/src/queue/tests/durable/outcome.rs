@@ -54,10 +54,7 @@ impl Run {
         let losses = std::mem::take(&mut *self.disk.losses.lock());
         let between = self.between();
         let mut lost = 0;
-        for ordinal in &losses.in_pages {
-            let Some(id) = self.naive.by_ordinal(*ordinal) else {
-                continue;
-            };
+        for id in losses.in_pages {
             if self.naive.ready.contains(&id) || self.naive.dead.contains(&id) {
                 self.naive.end(id, between);
                 lost += 1;
