@@ -1,29 +1,30 @@
 """Starts and stops the brokers that are measured, each with ports and folders of its own.
 
-Owns processes and temporary folders and leaves none behind; never measures.
+Owns processes and temporary folders and leaves none behind; measures only how long a start takes.
 """
 
 import contextlib
 import glob
 import json
 import os
+import queue
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import threading
 import time
 
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 30
+import processes
+
+# A backlog may have to be read.
+START_TIMEOUT_S = 300
+CLEAN_STOP_TIMEOUT_S = 120
+PORT_INTERVAL_S = 0.02
+PORT_MAPPER_TIMEOUT_S = 30
 # Of a broker that does not start.
 LOG_LINES = 5
-QUIET_TIMEOUT_S = 15
-# A broker whose processes use less than this share of a core has finished starting.
-QUIET_SHARE = 0.05
-QUIET_WINDOW_S = 0.5
 # Below the usual range of ports for outgoing connections.
 PORTS = range(20_000, 32_000)
 RABBITMQ_SCRIPTS = "/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server"
@@ -31,14 +32,6 @@ RABBITMQ_SCRIPTS = "/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server"
 
 class BrokerError(Exception):
     """A broker that does not start, with what it said."""
-
-
-class Running:
-    """A started broker: where it listens and which process it is."""
-
-    def __init__(self, uri, pid):
-        self.uri = uri
-        self.pid = pid
 
 
 class Leveret:
@@ -53,22 +46,9 @@ class Leveret:
         answer = subprocess.run([self.binary, "--version"], capture_output=True, text=True)
         return answer.stdout.strip() or "unknown"
 
-    @contextlib.contextmanager
     def start(self):
-        with temporary_folder() as folder:
-            command = [self.binary, "serve", "--data-dir", os.path.join(folder, "data")]
-            command += ["--amqp-bind", "127.0.0.1:0", "--http-bind", "127.0.0.1:0"]
-            log = os.path.join(folder, "stderr")
-            with open(log, "wb") as stderr:
-                process = subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-                )
-            try:
-                address = announced_address(process, log)
-                wait_until_quiet(process.pid)
-                yield Running(f"amqp://guest:guest@{address}/%2F", process.pid)
-            finally:
-                stop(process, process.pid)
+        """A fresh broker for the length of a `with`."""
+        return fresh(lambda folder: LeveretNode(self.binary, folder))
 
 
 class RabbitMQ:
@@ -82,30 +62,105 @@ class RabbitMQ:
     def version(self):
         return os.path.basename(os.path.dirname(os.path.dirname(self.script)))
 
-    @contextlib.contextmanager
     def start(self):
-        with temporary_folder() as folder:
-            port, distribution, epmd = free_ports(3)
-            environment = rabbitmq_environment(folder, port, distribution, epmd)
-            log = os.path.join(folder, "stdout")
-            with open(log, "wb") as output:
-                process = subprocess.Popen(
-                    [self.script],
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            pid = None
-            try:
-                wait_for_port(process, port, log)
-                pid = int(read_text(environment["RABBITMQ_PID_FILE"]))
-                wait_until_quiet(pid)
-                yield Running(f"amqp://guest:guest@127.0.0.1:{port}/%2F", pid)
-            finally:
-                stop(process, pid)
-                stop_port_mapper(epmd)
+        """A fresh broker for the length of a `with`."""
+        return fresh(lambda folder: RabbitMQNode(self.script, folder))
+
+
+@contextlib.contextmanager
+def fresh(node_in):
+    with temporary_folder() as folder:
+        node = node_in(folder)
+        try:
+            node.start()
+            processes.wait_until_quiet(node.pid)
+            yield node
+        finally:
+            node.end()
+
+
+class Node:
+    """One broker with a folder of its own, which keeps its data over restarts."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.log = os.path.join(folder, "output")
+        self.uri = None
+        self.pid = None
+        self.process = None
+        # From starting the process to being ready for clients.
+        self.start_s = None
+
+    def start(self):
+        """Starts the process and waits until it is ready."""
+        begin = time.monotonic()
+        ready = self.start_process()
+        self.start_s = ready - begin
+
+    def spawn(self, command, **options):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                **{"stdout": log, **options},
+            )
+
+    def stop(self):
+        """Asks for a clean stop and waits for it."""
+        if not processes.ask_to_stop(self.process, self.pid, CLEAN_STOP_TIMEOUT_S):
+            raise BrokerError(f"no clean stop within {CLEAN_STOP_TIMEOUT_S} s:\n{tail(self.log)}")
+        self.process = None
+
+    def kill(self):
+        """Ends the process as a crash would."""
+        if not processes.kill(self.process):
+            raise BrokerError("the process survives SIGKILL")
+        self.process = None
+
+    def end(self):
+        """Leaves no process behind, whatever state this is in."""
+        if self.process and not processes.ask_to_stop(self.process, self.pid):
+            processes.kill(self.process)
+
+
+class LeveretNode(Node):
+    """A leveret on ports that the system chooses."""
+
+    def __init__(self, binary, folder):
+        super().__init__(folder)
+        self.command = [binary, "serve", "--data-dir", os.path.join(folder, "data")]
+        self.command += ["--amqp-bind", "127.0.0.1:0", "--http-bind", "127.0.0.1:0"]
+
+    def start_process(self):
+        self.spawn(self.command, stdout=subprocess.PIPE)
+        self.pid = self.process.pid
+        ready, address = announced_address(self.process, self.log)
+        self.uri = f"amqp://guest:guest@{address}/%2F"
+        return ready
+
+
+class RabbitMQNode(Node):
+    """A RabbitMQ on ports that were free."""
+
+    def __init__(self, script, folder):
+        super().__init__(folder)
+        self.script = script
+        self.port, distribution, self.epmd = free_ports(3)
+        self.environment = rabbitmq_environment(folder, self.port, distribution, self.epmd)
+        self.uri = f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    def start_process(self):
+        self.pid = None
+        self.spawn([self.script], env=self.environment)
+        ready = wait_for_port(self.process, self.port, self.log)
+        self.pid = int(processes.read_text(self.environment["RABBITMQ_PID_FILE"]))
+        return ready
+
+    def end(self):
+        super().end()
+        stop_port_mapper(self.epmd)
 
 
 def find_rabbitmq():
@@ -166,28 +221,22 @@ def rabbitmq_environment(folder, port, distribution, epmd):
 
 
 def announced_address(process, log):
-    """The AMQP address in the line of JSON that the broker prints when it is ready."""
-    lines, found = [], threading.Event()
+    """When the broker printed its line of JSON that says it is ready, and the AMQP address in it."""
+    found = queue.SimpleQueue()
 
     def read():
         # Reads to the end: a full pipe would stop the broker.
         for line in process.stdout:
-            lines.append(line)
-            found.set()
-        found.set()
-
-    threading.Thread(target=read, daemon=True).start()
-    deadline = time.monotonic() + START_TIMEOUT_S
-    seen = 0
-    while time.monotonic() < deadline:
-        found.wait(0.1)
-        for line in lines[seen:]:
-            seen += 1
             address = address_in(line)
             if address:
-                return address
-        if process.poll() is not None:
-            break
+                found.put((time.monotonic(), address))
+        found.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        announced = found.get(timeout=START_TIMEOUT_S)
+        if announced:
+            return announced
     raise BrokerError(f"leveret does not start:\n{tail(log)}")
 
 
@@ -203,67 +252,22 @@ def address_in(line):
 
 
 def wait_for_port(process, port, log):
+    """When somebody listens there."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             probe.settimeout(1)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
+                return time.monotonic()
+        time.sleep(PORT_INTERVAL_S)
     raise BrokerError(f"RabbitMQ does not start:\n{tail(log)}")
-
-
-def wait_until_quiet(pid):
-    """Waits until a fresh broker has settled, so that its start is not measured."""
-    deadline = time.monotonic() + QUIET_TIMEOUT_S
-    used = cpu_seconds(pid)
-    while time.monotonic() < deadline:
-        time.sleep(QUIET_WINDOW_S)
-        now = cpu_seconds(pid)
-        if now - used < QUIET_SHARE * QUIET_WINDOW_S:
-            return
-        used = now
-
-
-def cpu_seconds(pid):
-    try:
-        fields = read_text(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def stop(process, pid):
-    """Asks the broker to stop; then makes it, with all that it has started. They share a process
-    group made for them, and nobody else is in it."""
-    with contextlib.suppress(ProcessLookupError):
-        if pid is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        else:
-            os.kill(pid, signal.SIGTERM)
-    if not group_ends(process, STOP_TIMEOUT_S):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        group_ends(process, STOP_TIMEOUT_S)
-
-
-def group_ends(process, seconds):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        process.poll()
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def stop_port_mapper(port):
     """Ends the port mapper of one node: it has a port of its own. It refuses while it still
     believes the node to be alive."""
     program = shutil.which("epmd")
-    deadline = time.monotonic() + STOP_TIMEOUT_S
+    deadline = time.monotonic() + PORT_MAPPER_TIMEOUT_S
     while program and time.monotonic() < deadline:
         with socket.socket() as probe:
             probe.settimeout(1)
@@ -300,12 +304,7 @@ def quietly(command):
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def read_text(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
 def tail(path):
     with contextlib.suppress(OSError):
-        return "\n".join(read_text(path).splitlines()[-LOG_LINES:])
+        return "\n".join(processes.read_text(path).splitlines()[-LOG_LINES:])
     return ""

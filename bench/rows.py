@@ -1,50 +1,56 @@
 """What is measured: one row per kind of load, with the figures taken from its report.
 
-Owns the arguments of `leveret perf` for each row; never starts anything.
+Owns which load a row is and what its figures are called; how a run goes is in scenarios.py. Never
+starts anything.
 """
 
-MIB = 1024
+import disk
+import scenarios
+from scenarios import ACKED, DURABLE, alone, beside_syncs, timed
+
+KIB_PER_MIB = 1024
 
 
 class Figure:
-    """One number of a report."""
+    """One number of a report; `read` may find none."""
 
-    def __init__(self, name, unit, read, digits=0, more_is_better=True):
+    def __init__(self, name, unit, read, digits=0, more_is_better=True, compared=True):
         self.name = name
         self.unit = unit
         self.read = read
         self.digits = digits
         self.more_is_better = more_is_better
+        # Whether one broker's figure over the other's means something.
+        self.compared = compared
 
 
 class Row:
     """One kind of load."""
 
-    def __init__(self, name, title, arguments, figures, by_default=True):
+    def __init__(self, name, title, scenario, figures, by_default=True):
         self.name = name
         self.title = title
-        self.arguments = arguments
+        self.scenario = scenario
         self.figures = figures
         self.by_default = by_default
 
-    def command(self, broker, seconds):
-        """Arguments of `leveret perf` for one broker, without its address."""
-        words = self.arguments(broker, seconds)
-        return [str(word) for word in words]
+
+def rate(name="rate", path=("delivered", "per_second"), unit="msg/s"):
+    return Figure(name, unit, lambda report: dig(report, path))
 
 
-def rate(name="rate", path=("delivered", "per_second")):
-    return Figure(name, "msg/s", lambda report: dig(report, path))
+def confirmed():
+    return rate("confirmed", ("published", "per_second"))
 
 
 def cpu(path=("broker", "cpu_ns_per_message")):
     return Figure("broker CPU", "ns/msg", lambda report: dig(report, path), more_is_better=False)
 
 
-def growth():
-    return Figure(
-        "RSS growth", "MiB", lambda report: report["grown_kib"] / MIB, 1, more_is_better=False
-    )
+def mib(name, path):
+    """A figure in MiB from one in KiB."""
+    read = lambda report: dig(report, path) / KIB_PER_MIB
+    return Figure(name, "MiB", read, 1, more_is_better=False)
 
 
 def memory():
@@ -53,13 +59,18 @@ def memory():
     )
 
 
-def written():
-    path = ("broker", "written_bytes_per_message")
-    return Figure("written", "B/msg", lambda report: dig(report, path), 1, more_is_better=False)
+def micros(name, path, compared=True):
+    read = lambda report: dig(report, path)
+    return Figure(name, "µs", read, 1, more_is_better=False, compared=compared)
 
 
-def latency(name, path):
-    return Figure(name, "µs", lambda report: dig(report, path), 1, more_is_better=False)
+def seconds(name, path):
+    return Figure(name, "s", lambda report: dig(report, path), 3, more_is_better=False)
+
+
+def sync(name, path):
+    """What the machine itself does, measured beside the broker."""
+    return micros(name, ("sync_us", *path), compared=False)
 
 
 def dig(report, path):
@@ -68,10 +79,25 @@ def dig(report, path):
     return report
 
 
-def load(*arguments):
-    """A timed load on queues whose names have nine bytes, after a second of warm-up."""
-    base = ("--queue-name", "perf-te-%d", "--warmup", 1)
-    return lambda broker, seconds: (*base, "--duration", seconds, *arguments)
+def above_sync(report):
+    """What a confirm takes beyond a tenth more than a sync."""
+    return report["confirm_latency_us"]["p50"] - 1.1 * report["sync_us"]["p50"]
+
+
+PUBLISHERS = 100
+
+
+def by_syncs(report):
+    """What as many publishers would reach if each of them waited for a sync of its own."""
+    return disk.per_second(PUBLISHERS, report["sync_us"]["p50"])
+
+
+def share_of_syncs(report):
+    return report["published"]["per_second"] / by_syncs(report)
+
+
+def drain_to_live(report):
+    return report["drained"]["delivered"]["per_second"] / report["live"]["delivered"]["per_second"]
 
 
 # RabbitMQ needs so much more memory per connection that ten times fewer tell the same.
@@ -81,25 +107,28 @@ ROWS = [
     Row(
         "small",
         "16 B, transient, no-ack, 1 publisher, 1 queue, 1 consumer",
-        load("--size", 16),
+        alone(timed("--size", 16)),
         [rate(), cpu()],
     ),
     Row(
         "idle",
         "idle connections with a channel each (10,000 for Leveret, 1,000 for RabbitMQ)",
-        lambda broker, seconds: ("--idle", "--connections", IDLE_CONNECTIONS[broker]),
+        alone(lambda run: ("--idle", "--connections", run.amount(IDLE_CONNECTIONS))),
         [memory(), Figure("connects", "1/s", lambda report: report["connects_per_second"])],
     ),
     Row(
         "slow-reader",
         "1 MiB messages to a consumer that reads 4 MiB/s, a queue of at most 16",
-        lambda broker, seconds: ("--slow-reader", "--duration", seconds),
-        [growth(), latency("p99 of a fast pair beside it", ("bystander_latency_us", "p99"))],
+        alone(lambda run: ("--slow-reader", "--duration", run.seconds)),
+        [
+            mib("RSS growth", ("grown_kib",)),
+            micros("p99 of a fast pair beside it", ("bystander_latency_us", "p99")),
+        ],
     ),
     Row(
         "same-connection",
         "publish 500,000 of 16 B, drain them, then both at once, all on one connection",
-        lambda broker, seconds: ("--same-connection", "--messages", 500_000),
+        alone(lambda run: ("--same-connection", "--messages", 500_000)),
         [
             rate("publish", ("publish", "per_second")),
             rate("drain", ("drain", "per_second")),
@@ -110,47 +139,144 @@ ROWS = [
     Row(
         "1k",
         "1 KiB, transient, no-ack, 1 publisher, 1 queue, 1 consumer",
-        load("--size", 1024),
+        alone(timed("--size", 1024)),
         [rate(), cpu()],
     ),
     Row(
         "4x4x4",
         "16 B, transient, no-ack, 4 publishers, 4 queues, 4 consumers",
-        load("--size", 16, "--publishers", 4, "--queues", 4, "--consumers", 4),
+        alone(timed("--size", 16, "--publishers", 4, "--queues", 4, "--consumers", 4)),
         [rate(), cpu()],
-    ),
-    Row(
-        "durable",
-        "16 B, durable queue, persistent, confirm window 1,000, ack every 100, prefetch 2,000",
-        load(
-            *("--size", 16, "--durable", "--persistent", "--confirm", 1000),
-            *("--ack", 100, "--prefetch", 2000),
-        ),
-        [rate("confirmed", ("published", "per_second")), cpu(), written()],
-        by_default=False,
     ),
     Row(
         "latency",
         "16 B, 10,000 msg/s, end to end from the moment a message was due",
-        load("--size", 16, "--rate", 10_000, "--latency"),
+        alone(timed("--size", 16, "--rate", 10_000, "--latency")),
         [
-            latency("p50", ("latency_us", "p50")),
-            latency("p99", ("latency_us", "p99")),
-            latency("p99.9", ("latency_us", "p99_9")),
+            micros("p50", ("latency_us", "p50")),
+            micros("p99", ("latency_us", "p99")),
+            micros("p99.9", ("latency_us", "p99_9")),
+        ],
+        by_default=False,
+    ),
+    Row(
+        "durable",
+        "16 B, durable queue, persistent, confirm window 1,000, ack every 100, prefetch 2,000",
+        alone(timed("--size", 16, *DURABLE, "--confirm", 1000, *ACKED)),
+        [confirmed(), cpu()],
+    ),
+    Row(
+        "durable-1k",
+        "as durable with 1 KiB",
+        alone(timed("--size", 1024, *DURABLE, "--confirm", 1000, *ACKED)),
+        [confirmed(), cpu()],
+    ),
+    Row(
+        "confirm-latency",
+        "16 B, durable queue, persistent, one publish open at a time, no consumer",
+        beside_syncs(
+            *("--size", 16, *DURABLE, "--confirm", 1, "--confirm-latency", "--consumers", 0)
+        ),
+        [
+            micros("publish to confirm, p50", ("confirm_latency_us", "p50")),
+            micros("publish to confirm, p99", ("confirm_latency_us", "p99")),
+            sync("4 KiB + fdatasync, p50", ("p50",)),
+            sync("4 KiB + fdatasync, p99", ("p99",)),
+            Figure("p50 above 1.1 syncs", "µs", above_sync, 1, False, compared=False),
+        ],
+    ),
+    Row(
+        "confirm-100",
+        "as confirm-latency with 100 publishers",
+        beside_syncs(
+            *("--size", 16, *DURABLE, "--confirm", 1, "--consumers", 0, "--publishers", PUBLISHERS)
+        ),
+        [
+            confirmed(),
+            Figure("100 ÷ (4 KiB + fdatasync)", "1/s", by_syncs, compared=False),
+            Figure("confirmed, share of that", "", share_of_syncs, 3, compared=False),
+            cpu(),
+            Figure(
+                "load generator CPU",
+                "ns/msg",
+                lambda report: dig(report, ("published", "client_cpu_ns_per_message")),
+                compared=False,
+            ),
+        ],
+    ),
+    Row(
+        "declare",
+        "durable queues of new names (5,000 and 50,000 for Leveret, 1,000 and 5,000 for RabbitMQ)",
+        scenarios.declare,
+        [
+            rate("one connection", ("one", "declared", "per_second"), "1/s"),
+            rate("100 connections", ("many", "declared", "per_second"), "1/s"),
+        ],
+        by_default=False,
+    ),
+    Row(
+        "backlog",
+        "16 B, durable, persistent, no consumer (10,000,000 for Leveret, 1,000,000 for RabbitMQ)",
+        scenarios.backlog,
+        [
+            rate("filled", ("filled", "published", "per_second")),
+            mib("RSS over the empty broker", ("grown_kib",)),
+            mib("RSS over it at most", ("grown_max_kib",)),
+            seconds("start after kill -9", ("start_after_kill_s",)),
+            seconds("start after a clean stop", ("start_after_stop_s",)),
+            rate("drained", ("drained", "delivered", "per_second")),
+            cpu(("drained", "broker", "cpu_ns_per_message")),
+            mib("RSS while drained, at most", ("drain_rss_max_kib",)),
+            rate("live", ("live", "delivered", "per_second")),
+            Figure("drained to live", "", drain_to_live, 3, compared=False),
+        ],
+        by_default=False,
+    ),
+    Row(
+        "starts",
+        "process start to ready (100,000 durable queues for Leveret, 10,000 for RabbitMQ)",
+        scenarios.starts,
+        [
+            seconds("empty folder", ("empty_s",)),
+            seconds("durable queues, after a clean stop", ("many_s",)),
+        ],
+        by_default=False,
+    ),
+    Row(
+        "written",
+        "as durable-1k until 500,000 are settled (100,000 for RabbitMQ)",
+        scenarios.written,
+        [
+            Figure(
+                "device, all writers",
+                "B per B of payload",
+                lambda report: report["device_bytes_per_payload_byte"],
+                3,
+                more_is_better=False,
+            )
         ],
         by_default=False,
     ),
 ]
 
+GROUPS = {
+    "store": (
+        *("durable", "durable-1k", "confirm-latency", "confirm-100"),
+        *("declare", "backlog", "starts", "written"),
+    )
+}
+
 
 def chosen(names):
-    """The rows of a comma-separated list; all of them for `all`, the usual ones for nothing."""
+    """The rows of a comma-separated list of rows and groups, each once; all of them for `all`, the
+    usual ones for nothing."""
     if not names:
         return [row for row in ROWS if row.by_default]
     if names == "all":
         return ROWS
     known = {row.name: row for row in ROWS}
-    unknown = [name for name in names.split(",") if name not in known]
+    wanted = [row for name in names.split(",") for row in GROUPS.get(name, (name,))]
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise ValueError(f"no row {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in names.split(",")]
+        raise ValueError(f"no row {', '.join(unknown)}; there are {', '.join([*known, *GROUPS])}")
+    return [known[name] for name in dict.fromkeys(wanted)]

@@ -34,8 +34,10 @@ def one_figure(figure, reports):
         "more_is_better": figure.more_is_better,
     }
     for broker, runs in reports.items():
-        entry[broker] = summary([figure.read(report) for report in runs])
-    entry["leveret_to_rabbitmq"] = ratio(entry.get("leveret"), entry.get("rabbitmq"))
+        values = [figure.read(report) for report in runs]
+        entry[broker] = summary([value for value in values if value is not None])
+    compared = figure.compared and ratio(entry.get("leveret"), entry.get("rabbitmq"))
+    entry["leveret_to_rabbitmq"] = compared or None
     return entry
 
 
@@ -55,7 +57,7 @@ def table(result):
     lines = [head]
     for row in result["rows"]:
         for index, entry in enumerate(row["figures"]):
-            cells = [row["row"] if index == 0 else "", f"{entry['figure']}, {entry['unit']}"]
+            cells = [row["row"] if index == 0 else "", named(entry)]
             cells += [shown(entry.get(broker), entry["digits"]) for broker in brokers]
             if len(brokers) == 2:
                 cells.append(shown_ratio(entry["leveret_to_rabbitmq"]))
@@ -68,6 +70,10 @@ def table(result):
         for failure in failed
     ]
     return "\n".join(aligned(lines) + [""] + notes + failures)
+
+
+def named(entry):
+    return f"{entry['figure']}, {entry['unit']}" if entry["unit"] else entry["figure"]
 
 
 def aligned(lines):
