@@ -49,18 +49,22 @@ impl Run {
         assert!(out.empty == 0 || rest == 0, "empty, with {rest} messages");
     }
 
-    /// Those whose page could not be read are lost, and counted.
+    /// Those whose page could not be read are lost, and counted. One that was to be taken away
+    /// may be gone already: only an idle disk says.
     fn absorb_losses(&mut self) {
         let losses = std::mem::take(&mut *self.disk.losses.lock());
         let between = self.between();
-        let mut lost = 0;
+        let (mut sure, mut doubtful) = (0, 0);
         for id in losses.in_pages {
-            if self.naive.ready.contains(&id) || self.naive.dead.contains(&id) {
+            if self.naive.doomed.contains_key(&id) {
+                doubtful += 1;
+            } else if self.naive.ready.contains(&id) || self.naive.dead.contains(&id) {
                 self.naive.end(id, between);
-                lost += 1;
+                sure += 1;
             }
         }
-        assert_eq!(losses.told, lost, "what is lost is counted");
+        let counted = sure..=sure + doubtful;
+        assert!(counted.contains(&losses.told), "what is lost is counted");
     }
 
     /// Takes what lies in the inboxes. False when there is nothing.
