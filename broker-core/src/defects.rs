@@ -58,11 +58,12 @@ pub(crate) const fn is_planted(_defect: Defect) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use planting::{is_planted, with};
+pub(crate) use planting::{find_with, is_planted, with};
 
 #[cfg(test)]
 mod planting {
     use std::cell::Cell;
+    use std::panic::catch_unwind;
 
     use super::Defect;
 
@@ -86,6 +87,14 @@ mod planting {
         PLANTED.set(Some(defect));
         let _planted = Planted;
         act()
+    }
+
+    /// Fails unless `fact`, which holds, does not hold with the defect.
+    #[track_caller]
+    pub(crate) fn find_with(defect: Defect, fact: fn()) {
+        fact();
+        let outcome = with(defect, || catch_unwind(fact));
+        assert!(outcome.is_err(), "{defect:?} was not found");
     }
 
     #[test]

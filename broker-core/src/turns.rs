@@ -90,9 +90,9 @@ impl Drop for OpenTurn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::defects::find_with;
 
-    #[test]
-    fn the_oldest_turn_under_way_is_needed_until_its_last_reference_goes() {
+    fn the_oldest_is_needed() {
         let turns = Arc::new(OpenTurns::default());
         assert_eq!(turns.needed(), Needed::Nothing);
         let first = turns.begin(|| Lsn(7));
@@ -104,6 +104,11 @@ mod tests {
         assert_eq!(turns.needed(), Needed::From(Lsn(9)));
         drop(second);
         assert_eq!(turns.needed(), Needed::Nothing);
+    }
+
+    #[test]
+    fn the_oldest_turn_under_way_is_needed_until_its_last_reference_goes() {
+        find_with(Defect::TurnOverTooSoon, the_oldest_is_needed);
     }
 
     #[test]

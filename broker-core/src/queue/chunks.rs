@@ -13,13 +13,14 @@ mod away;
 mod chunk;
 mod home;
 mod logging;
+mod ordinals;
 pub(super) mod page;
 mod reading;
 mod tidying;
 mod writing;
 
 #[cfg(test)]
-pub(super) use chunk::with_chunks_of;
+pub(super) use chunk::ChunksOf;
 pub(super) use home::FoundPage;
 pub(super) use reading::Loss;
 pub(super) use writing::Written;

@@ -116,8 +116,7 @@ impl Queue {
         match self.chunks.page_written(job, at, level, durable) {
             Written::Late => {}
             Written::Done(slot) => {
-                let is_full = self.report_memory();
-                if !is_full || self.near().contains(&slot) || !self.leave(slot) {
+                if !self.may_leave(slot) || !self.leave(slot) {
                     self.chunks.note_closed(slot);
                 }
             }
@@ -130,6 +129,16 @@ impl Queue {
                 self.leave_disk_alone();
             }
             Written::Failed(_) => {}
+        }
+    }
+
+    /// Whether a chunk that is written should leave.
+    fn may_leave(&mut self, slot: Slot) -> bool {
+        let is_leaving = self.chunks.is_leaving(slot);
+        let is_full = self.report_memory();
+        match is_leaving && self.consumers.is_empty() {
+            true => true,
+            false => (is_leaving || is_full) && !self.near().contains(&slot),
         }
     }
 
@@ -200,6 +209,7 @@ impl Queue {
         };
         for slot in self.chunks.slots() {
             if !near.contains(&slot) {
+                self.chunks.note_leaving(slot);
                 self.send_away(slot, effects);
             }
         }

@@ -9,3 +9,4 @@ mod pacing;
 mod properties;
 mod size;
 mod support;
+mod turns;

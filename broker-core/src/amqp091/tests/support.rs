@@ -35,14 +35,14 @@ pub(super) struct TestLog {
     /// The log is behind.
     pub(super) backlogged: AtomicBool,
     /// What queues appended.
-    pub(super) entries: Mutex<Vec<EntryKind>>,
+    pub(super) entries: Mutex<Vec<(EntryKind, Vec<u8>)>>,
     durable: AtomicU64,
     waiting: Mutex<Vec<Arc<Inbox>>>,
 }
 
 impl Journal for TestLog {
-    fn append(&self, kind: EntryKind, _parts: &[&[u8]]) -> Lsn {
-        self.entries.lock().push(kind);
+    fn append(&self, kind: EntryKind, parts: &[&[u8]]) -> Lsn {
+        self.entries.lock().push((kind, parts.concat()));
         Lsn(self.appended.fetch_add(1, Ordering::SeqCst) + 1)
     }
 

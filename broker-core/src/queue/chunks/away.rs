@@ -10,15 +10,16 @@ use crate::message::{RecordRef, Records};
 use crate::queue::tally::Tally;
 
 use super::home::{FoundPage, Home};
+use super::ordinals::Ordinals;
 use super::{Chunk, Chunks, Place, Slot};
 use crate::spare;
 
 /// Stands for the records of a chunk.
 #[derive(Debug, Default)]
 pub(super) struct Away {
-    pub(super) alive: Runs,
+    pub(super) alive: Ordinals,
     /// Those of them that are not logged.
-    pub(super) unlogged: Runs,
+    pub(super) unlogged: Ordinals,
     /// Those of them that are ready.
     pub(super) ready: Tally,
     /// Messages that came back meanwhile, with their delivery counts.
@@ -41,6 +42,12 @@ impl Chunks {
         self.away_count > 0
     }
 
+    /// How many chunks are on disk only.
+    #[cfg(test)]
+    pub(in crate::queue) fn away_count(&self) -> usize {
+        self.away_count
+    }
+
     /// Whether the message is alive in a chunk that is away.
     pub(in crate::queue) fn has_away_in(&self, slot: Slot, ordinal: u64) -> bool {
         let away = self.chunk(slot).away.as_ref();
@@ -57,8 +64,8 @@ impl Chunks {
     pub(in crate::queue) fn logged_runs(&self, slot: Slot) -> Runs {
         let chunk = self.chunk(slot);
         if let Some(away) = &chunk.away {
-            let mut runs = away.alive.clone();
-            runs.remove_all(&away.unlogged);
+            let mut runs = away.alive.runs();
+            runs.remove_all(&away.unlogged.runs());
             return runs;
         }
         runs_of(&chunk.records, |record| record.is_logged())
@@ -73,12 +80,13 @@ impl Chunks {
         let chunk = &mut self.chunks[slot.0 as usize];
         let records = std::mem::take(&mut chunk.records);
         let away = Away {
-            alive: runs_of(&records, |_| true),
-            unlogged: runs_of(&records, |record| !record.is_logged()),
+            alive: runs_of(&records, |_| true).into(),
+            unlogged: runs_of(&records, |record| !record.is_logged()).into(),
             ready,
             ..Away::default()
         };
         chunk.away = Some(Box::new(away));
+        chunk.is_leaving = false;
         self.away_count += 1;
         self.memory_bytes -= records.capacity() + chunk.shared_bytes;
         chunk.shared_bytes = 0;
@@ -104,7 +112,7 @@ impl Chunks {
         chunk.is_sealed = true;
         chunk.home = Some(Box::new(home));
         chunk.away = Some(Box::new(Away {
-            alive: entry.runs,
+            alive: entry.runs.into(),
             ready,
             heads: heads.into_iter().collect(),
             is_estimated: true,
@@ -140,10 +148,8 @@ impl Chunks {
     pub(super) fn retain_away(&mut self, slot: Slot, kept: &Runs) {
         let chunk = self.chunk_mut(slot);
         let Some(away) = &mut chunk.away else { return };
-        let mut gone = away.alive.clone();
-        gone.remove_all(kept);
-        away.alive.remove_all(&gone);
-        away.unlogged.remove_all(&gone);
+        away.alive.retain(kept);
+        away.unlogged.retain(kept);
         away.ready = Tally::default();
         away.is_estimated = false;
         let former = chunk.logged;

@@ -31,6 +31,8 @@ pub(super) struct Chunk {
     pub(super) is_full: bool,
     /// Takes no more records: it is, or was, written as it is.
     pub(super) is_sealed: bool,
+    /// It leaves memory as soon as it has a page that is as it is.
+    pub(super) is_leaving: bool,
     /// Heads of records changed since the write under way began.
     pub(super) is_changed: bool,
     /// Places changed since the write under way began.
@@ -79,7 +81,7 @@ pub(super) const fn chunk_bytes_max() -> usize {
 }
 
 #[cfg(test)]
-pub(in crate::queue) use small::{chunk_bytes_max, with_chunks_of};
+pub(in crate::queue) use small::{ChunksOf, chunk_bytes_max};
 
 #[cfg(test)]
 mod small {
@@ -93,11 +95,20 @@ mod small {
         MAX.get()
     }
 
-    /// Runs `act` with chunks of at most so many bytes, so that a few messages fill many.
-    pub(in crate::queue) fn with_chunks_of<T>(bytes: usize, act: impl FnOnce() -> T) -> T {
-        MAX.set(bytes);
-        let result = act();
-        MAX.set(super::CHUNK_BYTES_MAX);
-        result
+    /// As long as it lives, chunks of this thread are small, so that a few messages fill many.
+    #[derive(Debug)]
+    pub(in crate::queue) struct ChunksOf(());
+
+    impl ChunksOf {
+        pub(in crate::queue) fn bytes(bytes: usize) -> ChunksOf {
+            MAX.set(bytes);
+            ChunksOf(())
+        }
+    }
+
+    impl Drop for ChunksOf {
+        fn drop(&mut self) {
+            MAX.set(super::CHUNK_BYTES_MAX);
+        }
     }
 }

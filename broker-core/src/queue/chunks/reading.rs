@@ -86,7 +86,7 @@ impl Chunks {
         away.is_wanted = false;
         Some(Loss {
             slot,
-            alive: away.alive.clone(),
+            alive: away.alive.runs(),
             ready: std::mem::take(&mut away.ready),
         })
     }

@@ -27,6 +27,16 @@ impl Chunks {
         chunk.live > 0 && chunk.away.is_none() && chunk.job == 0
     }
 
+    /// The chunk leaves memory when it is written, whatever the budget says.
+    pub(in crate::queue) fn note_leaving(&mut self, slot: Slot) {
+        self.chunk_mut(slot).is_leaving = true;
+    }
+
+    /// Whether that was said.
+    pub(in crate::queue) fn is_leaving(&self, slot: Slot) -> bool {
+        self.chunk(slot).is_leaving
+    }
+
     /// Begins to write a chunk, which takes no more records from now on. `None` when it is being
     /// written, or nothing is alive in it. The caller has compacted it.
     pub(in crate::queue) fn begin_page(&mut self, slot: Slot) -> Option<PageOut> {

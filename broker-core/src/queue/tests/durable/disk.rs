@@ -57,6 +57,9 @@ pub(super) struct Disk {
     jobs: Mutex<Vec<Job>>,
     mood: Mutex<Mood>,
     pub(super) losses: Mutex<Losses>,
+    /// Pages that were written and read.
+    pub(super) written: Mutex<usize>,
+    pub(super) read: Mutex<usize>,
     pub(super) armed: Mutex<Option<Timestamp>>,
     pub(super) is_announced: Mutex<bool>,
     pub(super) failures: Mutex<Vec<String>>,
@@ -170,6 +173,7 @@ impl Disk {
         if take_one(&mut self.mood.lock().failing_writes) {
             return None;
         }
+        *self.written.lock() += 1;
         let mut pages = self.pages.lock();
         let at = PageAt {
             segment: 1,
@@ -186,6 +190,7 @@ impl Disk {
     }
 
     fn load(&self, at: PageAt) -> Option<Records> {
+        *self.read.lock() += 1;
         // A job that nobody waits for any more may name a page that is gone.
         let records = self.read(at)?;
         if take_one(&mut self.mood.lock().failing_reads) {
