@@ -104,8 +104,8 @@ impl Fifo {
         if index == 0
             && let Some(&next) = self.slots.front()
         {
-            self.cursor = Position(0);
-            self.arrived(next, chunks);
+            let first = chunks.next(next, None);
+            self.stand_at(first, chunks);
         }
         true
     }
@@ -116,7 +116,13 @@ impl Fifo {
         let Some(&slot) = self.slots.front() else {
             return;
         };
-        let mut next = chunks.next(slot, Some(self.cursor));
+        let next = chunks.next(slot, Some(self.cursor));
+        self.stand_at(next, chunks);
+    }
+
+    /// The head is the first record from `next` on that is alive; `next` is in the first chunk.
+    #[inline]
+    fn stand_at(&mut self, mut next: Option<Position>, chunks: &mut Chunks) {
         loop {
             match (next, self.slots.front()) {
                 (_, None) => return,
