@@ -25,7 +25,7 @@ const READERS: usize = 2;
 /// Pages written before they are synced and reported.
 const ROUND_BYTES: usize = 8 << 20;
 /// Page bytes that wait to be written, above which publishers must wait.
-const BEHIND_BYTES: usize = 128 << 20;
+const BEHIND_BYTES: usize = 32 << 20;
 /// How long a disk that is full is left alone.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How often freed pages are looked at when nothing else happens.

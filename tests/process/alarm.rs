@@ -1,4 +1,4 @@
-//! The memory alarm: who publishes is blocked, who consumes goes on.
+//! The alarms of memory and disk: who publishes is blocked, who consumes goes on.
 
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,28 @@ fn a_publisher_that_cannot_be_told_is_not_told_and_not_read() {
 }
 
 #[test]
+fn a_disk_with_too_little_space_blocks_publishers_too() {
+    let stage = Stage::new();
+    let mut command = stage.serve();
+    command.args(["--disk-free-limit", &(u64::MAX >> 1).to_string()]);
+    let broker = Broker::run(command).expect("the broker starts");
+    eventually("the alarm is on", || {
+        get(&broker, "nodes")[0]["disk_free_alarm"] == true
+    });
+    let mut peer = open(&broker);
+    peer.call(1, "queue.declare queue=q durable=true", "queue.declare-ok")
+        .expect("a queue");
+    peer.send(1, PUBLISH).expect("sent");
+    peer.expect(0, "connection.blocked reason=\"low on disk\"")
+        .expect("the notice");
+    assert_silent(&mut peer, 1);
+    assert_eq!(messages(&broker), 0);
+    let alarm = "disk alarm: publishers are blocked";
+    let log = broker.log_with(alarm);
+    assert!(log.contains(alarm), "{log}");
+}
+
+#[test]
 fn who_does_not_publish_works_on() {
     let stage = Stage::new();
     let broker = alarmed(&stage);
@@ -93,8 +115,35 @@ fn who_does_not_publish_works_on() {
     assert_silent(&mut peer, 0);
 }
 
-/// How many messages of a MiB are more than the watermark of the test allows.
-const TOO_MANY: usize = 100;
+/// Far more messages of a MiB than the watermark of the test allows.
+const TOO_MANY: usize = 400;
+const LARGE: &str = "basic.publish routing-key=large | content body=\"x\"*1048576";
+
+/// Publishes until it is told that it is blocked; returns how many messages were confirmed. One
+/// more waits.
+fn publish_until_blocked(publisher: &mut Peer) -> usize {
+    for confirmed in 0..TOO_MANY {
+        publisher.send(1, LARGE).expect("sent");
+        match publisher.next_anywhere(Instant::now() + PATIENCE) {
+            Arrival::Frame(frame) if frame.channel == 1 => {}
+            Arrival::Frame(frame) => {
+                publisher.put_back(frame);
+                publisher.expect(0, BLOCKED).expect("the notice");
+                return confirmed;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("{TOO_MANY} MiB were taken");
+}
+
+fn take_large(consumer: &mut Peer) {
+    consumer.expect(1, "basic.deliver").expect("a delivery");
+    let content = consumer
+        .content(1, Instant::now() + PATIENCE)
+        .expect("its content");
+    assert_eq!(content.body.len(), 1 << 20);
+}
 
 #[test]
 fn consumers_get_their_deliveries_and_publishers_go_on_when_memory_is_back() {
@@ -109,21 +158,16 @@ fn consumers_get_their_deliveries_and_publishers_go_on_when_memory_is_back() {
     let broker = Broker::run(command).expect("the broker starts");
     let mut publisher = open(&broker);
     for (question, answer) in [
-        ("queue.declare queue=q", "queue.declare-ok"),
         ("queue.declare queue=large", "queue.declare-ok"),
         ("confirm.select", "confirm.select-ok"),
     ] {
         publisher.call(1, question, answer).expect(question);
     }
-    let large = "basic.publish routing-key=large | content body=\"x\"*1048576";
-    for _ in 0..TOO_MANY {
-        publisher.call(1, large, "basic.ack").expect("a confirm");
-    }
-    eventually("the alarm is on", || {
-        call(&broker, "GET", "health/checks/local-alarms", "").status == 503
-    });
-    publisher.send(1, PUBLISH).expect("sent");
-    publisher.expect(0, BLOCKED).expect("the notice");
+    let confirmed = publish_until_blocked(&mut publisher);
+    assert_eq!(
+        call(&broker, "GET", "health/checks/local-alarms", "").status,
+        503
+    );
     let mut consumer = open(&broker);
     consumer
         .call(
@@ -132,20 +176,14 @@ fn consumers_get_their_deliveries_and_publishers_go_on_when_memory_is_back() {
             "basic.consume-ok",
         )
         .expect("a consumer");
-    for _ in 0..TOO_MANY {
-        consumer.expect(1, "basic.deliver").expect("a delivery");
-        let content = consumer
-            .content(1, Instant::now() + PATIENCE)
-            .expect("its content");
-        assert_eq!(content.body.len(), 1 << 20);
-    }
+    (0..confirmed).for_each(|_| take_large(&mut consumer));
     publisher
         .expect(0, "connection.unblocked within 20s")
         .expect("the end of it");
     publisher
         .expect(1, "basic.ack")
         .expect("the confirm of what waited");
-    assert_eq!(messages(&broker), 1);
+    take_large(&mut consumer);
 }
 
 #[test]
