@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use crate::message::{Body, Message};
+use crate::message::Message;
 use crate::queue::Command;
 use crate::queue::dead_letter::{DeadLetter, Delivered, readdress};
 use crate::queue::handle::{Batch, QueueHandle};
@@ -128,10 +128,7 @@ impl Vhost {
             if delivered.is_cycle(&queue.identity().name) {
                 continue;
             }
-            let body = match record.shared_body() {
-                Some(shared) => Body::Shared(shared.clone()),
-                None => Body::Inline(record.body()),
-            };
+            let body = record.to_body();
             let mut batch = Batch::default();
             batch.records.push(Message {
                 exchange: &target.exchange,

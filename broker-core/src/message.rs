@@ -368,6 +368,14 @@ impl<'a> RecordRef<'a> {
         }
     }
 
+    /// The body for another record, which shares it if this one does.
+    pub fn to_body(&self) -> Body<'a> {
+        match self.shared {
+            Some(shared) => Body::Shared(shared.clone()),
+            None => Body::Inline(self.body()),
+        }
+    }
+
     /// The body as a reference to keep, when it is a shared one.
     #[inline]
     pub fn shared_body(&self) -> Option<&'a Bytes> {

@@ -16,10 +16,8 @@ impl Channel {
         method: &queue::Bind<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
-        let spec = self.queue_binding(
-            (method.queue, method.exchange, method.routing_key),
-            &method.arguments,
-        )?;
+        let (queue, key) = self.queue_and_key(method.queue, method.routing_key)?;
+        let spec = binding(method.exchange, queue, key, &method.arguments);
         check_owner(&spec, turn)?;
         let lsn = turn.session.vhost.bind(spec)?;
         self.reply_unless(method.nowait, turn, lsn, queue::BindOk {})
@@ -30,10 +28,8 @@ impl Channel {
         method: &queue::Unbind<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
-        let spec = self.queue_binding(
-            (method.queue, method.exchange, method.routing_key),
-            &method.arguments,
-        )?;
+        let (queue, key) = self.queue_and_key(method.queue, method.routing_key)?;
+        let spec = binding(method.exchange, queue, key, &method.arguments);
         // RabbitMQ: what is not bound may be unbound by anybody.
         if turn.session.vhost.is_bound(&spec) {
             check_owner(&spec, turn)?;
@@ -47,10 +43,8 @@ impl Channel {
         method: &exchange::Bind<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
-        let spec = exchange_binding(
-            (method.destination, method.source, method.routing_key),
-            &method.arguments,
-        );
+        let (exchange, key) = (exchange(method.destination), method.routing_key.into());
+        let spec = binding(method.source, exchange, key, &method.arguments);
         let lsn = turn.session.vhost.bind(spec)?;
         self.reply_unless(method.nowait, turn, lsn, exchange::BindOk {})
     }
@@ -60,42 +54,41 @@ impl Channel {
         method: &exchange::Unbind<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), BrokerError> {
-        let spec = exchange_binding(
-            (method.destination, method.source, method.routing_key),
-            &method.arguments,
-        );
+        let (exchange, key) = (exchange(method.destination), method.routing_key.into());
+        let spec = binding(method.source, exchange, key, &method.arguments);
         let lsn = turn.session.vhost.unbind(&spec)?;
         self.reply_unless(method.nowait, turn, lsn, exchange::UnbindOk {})
     }
 
     /// With an empty queue name and an empty key, both stand for the queue last declared.
-    fn queue_binding(
+    fn queue_and_key(
         &self,
-        (queue, exchange, key): (&str, &str, &str),
-        arguments: &FieldTable,
-    ) -> Result<BindingSpec, BrokerError> {
+        queue: &str,
+        key: &str,
+    ) -> Result<(Destination, Arc<str>), BrokerError> {
         let name = self.stripped_queue_name(queue)?;
-        let routing_key: Arc<str> = match (queue, key) {
+        let routing_key = match (queue, key) {
             ("", "") => Arc::clone(&name),
             (_, key) => key.into(),
         };
-        Ok(BindingSpec {
-            source: without_line_breaks(exchange).as_ref().into(),
-            destination: Destination::Queue(name),
-            routing_key,
-            arguments: arguments.clone(),
-        })
+        Ok((Destination::Queue(name), routing_key))
     }
 }
 
-fn exchange_binding(
-    (destination, source, key): (&str, &str, &str),
+fn exchange(name: &str) -> Destination {
+    Destination::Exchange(without_line_breaks(name).as_ref().into())
+}
+
+fn binding(
+    source: &str,
+    destination: Destination,
+    routing_key: Arc<str>,
     arguments: &FieldTable,
 ) -> BindingSpec {
     BindingSpec {
         source: without_line_breaks(source).as_ref().into(),
-        destination: Destination::Exchange(without_line_breaks(destination).as_ref().into()),
-        routing_key: key.into(),
+        destination,
+        routing_key,
         arguments: arguments.clone(),
     }
 }

@@ -19,7 +19,7 @@ use super::publishing::expires_at;
 use super::turn::Turn;
 use super::unacked::{Delivery, Unacked};
 use crate::error::BrokerError;
-use crate::message::{Body, Message, Position, RecordRef, Records};
+use crate::message::{Message, Position, RecordRef, Records};
 use crate::queue::handle::QueueHandle;
 
 /// Bytes of messages one transaction may hold.
@@ -168,10 +168,7 @@ impl Channel {
     ) -> Result<(), BrokerError> {
         // Queues that went since the publish do not count: the message may be unroutable now.
         publish.queues.retain(|queue| !queue.is_closed());
-        let body = match record.shared_body() {
-            Some(shared) => Body::Shared(shared.clone()),
-            None => Body::Inline(record.body()),
-        };
+        let body = record.to_body();
         if publish.queues.is_empty() {
             let method = PublishMethod {
                 exchange: record.exchange_str(),
