@@ -34,8 +34,8 @@ pub use frame::{
     cut, put_body_frames, put_content, put_content_header, put_frame, put_heartbeat, put_method,
 };
 pub use method::{
-    FieldKind, FieldSpec, METHODS, Method, MethodId, MethodSpec, access, basic, channel, confirm,
-    connection, exchange, queue, spec, tx,
+    FieldKind, FieldSpec, METHODS, Method, MethodId, MethodSpec, PublishNames, access, basic,
+    channel, confirm, connection, exchange, queue, spec, tx,
 };
 pub use properties::{
     BASIC_CLASS, ContentHeader, FLAG_APP_ID, FLAG_CLUSTER_ID, FLAG_CONTENT_ENCODING,

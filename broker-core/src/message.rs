@@ -157,7 +157,6 @@ impl Records {
     /// Appends a message and tells where it begins.
     #[inline]
     pub fn push(&mut self, message: Message<'_>) -> Position {
-        let position = Position(self.bytes.len() as u32);
         let body_len = message.body.len();
         let (flags, inline, shared) = match message.body {
             Body::Inline(bytes) => (0, bytes, None),
@@ -166,27 +165,61 @@ impl Records {
         let flags = flags
             | if message.persistent { PERSISTENT } else { 0 }
             | if message.has_bcc { HAS_BCC } else { 0 };
-        let (exchange, routing_key) = (message.exchange.as_bytes(), message.routing_key.as_bytes());
-        let length =
-            HEAD + exchange.len() + routing_key.len() + message.properties.len() + inline.len();
-        let mut head = [0u8; HEAD];
-        head[0..4].copy_from_slice(&(length as u32).to_le_bytes());
-        head[4] = flags;
+        let names = [message.exchange.as_bytes(), message.routing_key.as_bytes()];
+        let mut head = self.head(flags, names, message.properties.len(), body_len);
         head[5] = message.priority;
-        head[6] = exchange.len() as u8;
-        head[7] = routing_key.len() as u8;
-        head[8..12].copy_from_slice(&(message.properties.len() as u32).to_le_bytes());
-        head[12..16].copy_from_slice(&(body_len as u32).to_le_bytes());
         let expires_at = message.expires_at.map_or(0, |at| at.0.max(1));
         head[24..32].copy_from_slice(&expires_at.to_le_bytes());
+        let position = self.put(head, names, message.properties, inline);
+        self.shared.extend(shared);
+        position
+    }
+
+    /// [`Self::push`] of a message of which nothing but this is to be said. The names, exchange
+    /// and routing key, must have been found to be text.
+    #[inline]
+    pub fn push_plain(
+        &mut self,
+        names: [&[u8]; 2],
+        properties: &[u8],
+        body: &[u8],
+        is_persistent: bool,
+    ) -> Position {
+        let flags = if is_persistent { PERSISTENT } else { 0 };
+        let head = self.head(flags, names, properties.len(), body.len());
+        self.put(head, names, properties, body)
+    }
+
+    /// A head without what only some messages have, and without the length.
+    #[inline]
+    fn head(&self, flags: u8, names: [&[u8]; 2], properties: usize, body: usize) -> [u8; HEAD] {
+        let mut head = [0u8; HEAD];
+        head[4] = flags;
+        head[6] = names[0].len() as u8;
+        head[7] = names[1].len() as u8;
+        head[8..12].copy_from_slice(&(properties as u32).to_le_bytes());
+        head[12..16].copy_from_slice(&(body as u32).to_le_bytes());
         head[44..48].copy_from_slice(&(self.shared.len() as u32).to_le_bytes());
+        head
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        mut head: [u8; HEAD],
+        [exchange, routing_key]: [&[u8]; 2],
+        properties: &[u8],
+        inline: &[u8],
+    ) -> Position {
+        let position = Position(self.bytes.len() as u32);
+        let length = HEAD + exchange.len() + routing_key.len() + properties.len() + inline.len();
+        head[0..4].copy_from_slice(&(length as u32).to_le_bytes());
         self.bytes.reserve(length);
         self.bytes.extend_from_slice(&head);
         self.bytes.extend_from_slice(exchange);
         self.bytes.extend_from_slice(routing_key);
-        self.bytes.extend_from_slice(message.properties);
+        self.bytes.extend_from_slice(properties);
         self.bytes.extend_from_slice(inline);
-        self.shared.extend(shared);
         self.count += 1;
         position
     }
@@ -340,6 +373,12 @@ impl<'a> RecordRef<'a> {
     pub fn routing_key(&self) -> &'a [u8] {
         let start = HEAD + self.exchange_len();
         &self.bytes[start..start + self.bytes[7] as usize]
+    }
+
+    /// Exchange and routing key, one behind the other.
+    #[inline]
+    pub fn names(&self) -> &'a [u8] {
+        &self.bytes[HEAD..self.properties_start()]
     }
 
     /// [`Self::exchange`] as text; records are only made from checked text.

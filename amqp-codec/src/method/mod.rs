@@ -13,6 +13,7 @@
 
 mod args;
 mod grammar;
+mod publish_names;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::fmt;
 
 use nom::Parser;
 
+pub use publish_names::PublishNames;
 pub use table::{
     METHODS, Method, access, basic, channel, confirm, connection, exchange, queue, spec, tx,
 };

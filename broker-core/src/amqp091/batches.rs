@@ -73,18 +73,31 @@ impl Batches {
         is_in_turn: bool,
         origin: &Arc<Inbox>,
     ) {
+        let index = self.take(target, confirm, origin, |records| {
+            records.push(message);
+        });
+        if is_in_turn {
+            self.shared.note(target.batch, index);
+        }
+    }
+
+    /// [`Self::publish`] of the one message that `push` appends. Its index in the batch.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        target: &mut Target,
+        confirm: Option<(u16, u64)>,
+        origin: &Arc<Inbox>,
+        push: impl FnOnce(&mut Records),
+    ) -> u32 {
         if target.turn != self.turn || self.turn == 0 {
             target.batch = self.batch_for(&target.queue, origin);
             target.turn = self.turn;
         }
         let batch = &mut self.publishes[target.batch as usize].1;
         let before = batch.records.record_bytes();
-        batch.records.push(message);
+        push(&mut batch.records);
         self.bytes += batch.records.record_bytes() - before;
-        if is_in_turn {
-            self.shared
-                .note(target.batch, batch.records.len() as u32 - 1);
-        }
         if let Some((channel, number)) = confirm {
             match batch.confirms.last_mut() {
                 Some(run)
@@ -101,6 +114,7 @@ impl Batches {
                 }
             }
         }
+        batch.records.len() as u32 - 1
     }
 
     /// Whether publishes that await confirms on `channel` (or none) can join those collected:

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use amqp_codec::{
-    Cut, Frame, FrameKind, Method, ReplyCode, basic, channel as channel_methods, connection, cut,
+    Cut, Frame, FrameKind, Method, PublishNames, ReplyCode, basic, channel as channel_methods,
+    connection, cut,
 };
 use rustc_hash::FxHashMap;
 
@@ -325,6 +326,9 @@ impl Connection {
         now: Timestamp,
         io: &mut Io<'_>,
     ) -> Result<usize, Failure> {
+        if let Some(used) = self.publish_straight(&frame, rest, now, io) {
+            return Ok(used);
+        }
         let method = basic::Publish::decode_args(&frame.payload[4..])
             .map_err(|error| undecodable(&error, frame.payload))?;
         let method = PublishMethod::from(&method);
@@ -371,6 +375,34 @@ impl Connection {
                 Ok(used)
             }
         }
+    }
+
+    /// The bytes behind the method that were used, if the publish could go straight to its queue.
+    #[inline]
+    fn publish_straight(
+        &mut self,
+        frame: &Frame<'_>,
+        rest: &[u8],
+        now: Timestamp,
+        io: &mut Io<'_>,
+    ) -> Option<usize> {
+        let session = self.session.as_ref()?;
+        let channel = self.channels.get_mut(&frame.channel)?;
+        if channel.is_closing || channel.assembling.is_some() {
+            return None;
+        }
+        let names = PublishNames::parse(&frame.payload[4..])?;
+        let size_max = self.broker.limits().max_message_size;
+        let (properties, body, used) = whole_content(frame.channel, rest, size_max)?;
+        let mut turn = Turn {
+            now,
+            out: io.out,
+            batches: io.batches,
+            session,
+        };
+        channel
+            .publish_straight(names, properties, body, &mut turn)
+            .then_some(used)
     }
 
     fn method(&mut self, frame: Frame<'_>, now: Timestamp, io: &mut Io<'_>) -> Result<(), Failure> {

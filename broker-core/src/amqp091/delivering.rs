@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use amqp_codec::{FRAME_END, FrameKind, basic, queue};
+use amqp_codec::{basic, queue};
 
 use super::batches::Settlement;
 use super::channel::{Channel, Mode, Question};
 use super::close::Failure;
 use super::confirms::Outcome;
+use super::encoding::{Stencil, encode_content};
 use super::gate::Slot;
 use super::held::HeldItem;
-use super::publishing::without_bcc;
 use super::session::count;
 use super::turn::Turn;
 use super::unacked::{Delivery, Source};
@@ -21,13 +21,6 @@ use crate::inbox::{Answer, ConfirmRun, ConsumerId};
 use crate::message::{RecordRef, Records};
 use crate::queue::Command;
 use crate::queue::handle::QueueHandle;
-
-/// What a delivery frame says beside the message.
-struct Head<'a> {
-    channel: u16,
-    tag: u64,
-    consumer_tag: &'a str,
-}
 
 impl Channel {
     /// Whether a delivery may be encoded now. If not, the caller hands it to [`Self::hold`].
@@ -54,15 +47,10 @@ impl Channel {
         };
         let (tag, no_ack) = (Arc::clone(&known.tag), known.no_ack);
         let source = known.source;
-        let frame_max = turn.session.tuning.frame_max;
+        let mut stencil = Stencil::new(self.number, &tag, turn.session.tuning.frame_max);
         let (mut delivered, mut redelivered, mut bytes) = (0, 0, 0);
         for record in records {
-            let head = Head {
-                channel: self.number,
-                tag: self.next_tag,
-                consumer_tag: &tag,
-            };
-            encode_delivery(turn, &head, record, frame_max)?;
+            stencil.encode(turn.out, self.next_tag, record);
             if !no_ack && let Some(source) = source {
                 let ordinal = record.ordinal();
                 self.unacked.push(Delivery {
@@ -304,7 +292,7 @@ impl Channel {
                 message_count,
             },
         )?;
-        encode_content(turn, self.number, record, turn.session.tuning.frame_max)?;
+        encode_content(turn.out, self.number, record, turn.session.tuning.frame_max);
         turn.session.inbox.release_bytes(record.memory_bytes());
         if no_ack {
             if record.is_logged() {
@@ -465,64 +453,4 @@ pub(super) fn give_back(
         records: unkept,
     };
     queue.submit(now, command);
-}
-
-/// basic.deliver, header and body. Written by hand: this is the hot path.
-#[inline]
-fn encode_delivery(
-    turn: &mut Turn<'_>,
-    head: &Head<'_>,
-    record: RecordRef<'_>,
-    frame_max: u32,
-) -> Result<(), BrokerError> {
-    let (exchange, key) = (record.exchange(), record.routing_key());
-    let tag = head.consumer_tag.as_bytes();
-    let payload = 4 + 1 + tag.len() + 8 + 1 + 1 + exchange.len() + 1 + key.len();
-    let out = turn.out.buffer();
-    out.reserve(payload + 64 + record.record_len());
-    let channel = head.channel.to_be_bytes();
-    let size = (payload as u32).to_be_bytes();
-    out.extend_from_slice(&[
-        FrameKind::Method as u8,
-        channel[0],
-        channel[1],
-        size[0],
-        size[1],
-        size[2],
-        size[3],
-        0,
-        60,
-        0,
-        60,
-        tag.len() as u8,
-    ]);
-    out.extend_from_slice(tag);
-    out.extend_from_slice(&head.tag.to_be_bytes());
-    out.push(u8::from(record.is_redelivered()));
-    out.push(exchange.len() as u8);
-    out.extend_from_slice(exchange);
-    out.push(key.len() as u8);
-    out.extend_from_slice(key);
-    out.push(FRAME_END);
-    encode_content(turn, head.channel, record, frame_max)
-}
-
-/// Content header and body frames of a record.
-#[inline]
-fn encode_content(
-    turn: &mut Turn<'_>,
-    channel: u16,
-    record: RecordRef<'_>,
-    frame_max: u32,
-) -> Result<(), BrokerError> {
-    let body_len = record.body_len() as u64;
-    if record.has_bcc() {
-        let properties = without_bcc(record.properties());
-        amqp_codec::put_content_header(turn.out.buffer(), channel, &properties, body_len);
-    } else {
-        amqp_codec::put_content_header(turn.out.buffer(), channel, record.properties(), body_len);
-    }
-    turn.out
-        .body(channel, record.body(), record.shared_body(), frame_max);
-    Ok(())
 }

@@ -4,7 +4,7 @@
 //! `receive` with what the socket brought, `collect` until the inbox is empty, and writes what
 //! lies in the [`output::Output`]. A published message goes `connection` (cut the frames) →
 //! `publishing` (check, route, number) → `batches` (group by queue) → `queue::handle`; a delivery
-//! comes back through the inbox → `delivering` (tag, encode).
+//! comes back through the inbox → `delivering` (tag) → `encoding`.
 
 mod assembler;
 pub mod batches;
@@ -19,6 +19,7 @@ mod declaring;
 mod delivering;
 pub mod direct_reply;
 mod durable;
+mod encoding;
 mod framing;
 mod gate;
 mod handshake;
@@ -31,6 +32,7 @@ mod routes;
 pub mod session;
 mod settling;
 mod shared_turn;
+mod straight;
 mod transaction;
 mod turn;
 mod unacked;

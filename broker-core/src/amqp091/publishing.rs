@@ -24,10 +24,10 @@ use crate::router::{RouteTargets, Routing};
 use crate::time::Timestamp;
 
 /// Any of these properties needs more than a look at the flags.
-const NEED_DECODING: u16 =
+pub(super) const NEED_DECODING: u16 =
     FLAG_EXPIRATION | FLAG_HEADERS | FLAG_PRIORITY | FLAG_REPLY_TO | FLAG_USER_ID;
 /// The bit that announces another word of flags; no property needs one, and RabbitMQ takes none.
-const CONTINUED: u16 = 1;
+pub(super) const CONTINUED: u16 = 1;
 /// An expiration above ten years is refused, as RabbitMQ does.
 const EXPIRATION_MAX_MS: u64 = 315_360_000_000;
 /// A body that goes to at least this many queues is shared by them when it has at least
@@ -106,9 +106,11 @@ impl Channel {
         let plain = traits.headers.is_none();
         let mut fresh = None;
         let mut kept = match plain {
-            true => self
-                .routes
-                .find(method.exchange, method.routing_key, rights),
+            true => self.routes.find(
+                method.exchange.as_bytes(),
+                method.routing_key.as_bytes(),
+                rights,
+            ),
             false => None,
         };
         if kept.is_none() {

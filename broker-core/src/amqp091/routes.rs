@@ -75,9 +75,9 @@ impl Route {
     }
 
     #[inline]
-    fn is_for(&self, exchange: &str, routing_key: &str) -> bool {
+    fn is_for(&self, exchange: &[u8], routing_key: &[u8]) -> bool {
         let (own_exchange, own_key) = self.names.split_at(self.exchange_len);
-        own_key == routing_key.as_bytes() && own_exchange == exchange.as_bytes()
+        own_key == routing_key && own_exchange == exchange
     }
 
     /// Where it lies in a table of `size` slots.
@@ -114,8 +114,8 @@ impl Routes {
     #[inline]
     pub(super) fn find(
         &mut self,
-        exchange: &str,
-        routing_key: &str,
+        exchange: &[u8],
+        routing_key: &[u8],
         rights: u64,
     ) -> Option<&mut Route> {
         let hit = |slot: &Option<Box<Route>>| {
@@ -126,8 +126,7 @@ impl Routes {
             if self.table.is_empty() {
                 return None;
             }
-            let names = (exchange.as_bytes(), routing_key.as_bytes());
-            let slot = Route::slot(names.0, names.1, self.table.len());
+            let slot = Route::slot(exchange, routing_key, self.table.len());
             if !hit(&self.table[slot]) {
                 return None;
             }

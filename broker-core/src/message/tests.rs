@@ -61,6 +61,23 @@ fn contents(records: &Records) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
+fn a_plain_message_makes_the_same_record_either_way() {
+    for (persistent, body) in [(true, &b"body"[..]), (false, b"")] {
+        let plain = Message {
+            persistent,
+            priority: 0,
+            ..message(Body::Inline(body))
+        };
+        let (mut one, mut other) = (four(), four());
+        let names = [plain.exchange.as_bytes(), plain.routing_key.as_bytes()];
+        let at = one.push_plain(names, plain.properties, body, persistent);
+        assert_eq!(other.push(plain), at);
+        assert_eq!(one.bytes(), other.bytes());
+        assert_eq!(one.len(), other.len());
+    }
+}
+
+#[test]
 fn a_block_is_read_back_with_its_shared_bodies() {
     let records = four();
     let block = Block::of(&records);

@@ -8,5 +8,6 @@ mod limits;
 mod pacing;
 mod properties;
 mod size;
-mod support;
+mod straight;
+pub(super) mod support;
 mod turns;

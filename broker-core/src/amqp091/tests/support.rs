@@ -8,6 +8,7 @@ use amqp_codec::{
     connection, cut, put_content, put_method, queue,
 };
 use parking_lot::Mutex;
+use proptest::test_runner::{Config, RngSeed};
 
 use crate::access::{HashAlgorithm, Permission, User};
 use crate::amqp091::batches::Batches;
@@ -313,7 +314,8 @@ impl Client {
             .collect()
     }
 
-    fn received_bytes(&mut self) -> Vec<u8> {
+    /// As [`Client::received`], but gives the bytes as they were sent.
+    pub(super) fn received_bytes(&mut self) -> Vec<u8> {
         self.turn();
         let mut bytes = Vec::new();
         while !self.out.is_empty() {
@@ -401,7 +403,7 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 }
 
 /// Frames as words.
-fn words(bytes: &[u8]) -> Vec<String> {
+pub(super) fn words(bytes: &[u8]) -> Vec<String> {
     let mut words = Vec::new();
     for frame in frames(bytes) {
         let channel = frame.channel;
@@ -431,5 +433,19 @@ fn method_words(payload: &[u8]) -> String {
         Method::ChannelClose(m) => format!("{name} {}", m.reply_text),
         Method::ConnectionClose(m) => format!("{name} {}", m.reply_text),
         _ => name.to_owned(),
+    }
+}
+
+/// The same cases in every run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others.
+pub(in crate::amqp091) fn cases() -> Config {
+    let asked = Config::default();
+    let rng_seed = match asked.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        fixed => fixed,
+    };
+    Config {
+        rng_seed,
+        failure_persistence: None,
+        ..asked
     }
 }
