@@ -156,8 +156,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         open: AtomicUsize::new(0),
         half_open: AtomicUsize::new(0),
     });
-    let limits = alarm_limits(&config);
-    tokio::spawn(alarms::watch(Arc::clone(&shared.broker), budget, limits));
+    watch_resources(&config, &shared.broker, budget, clock);
     let (stop, stopped) = watch::channel(false);
     let running = Running {
         store,
@@ -186,6 +185,14 @@ fn new_broker(config: &Config, node: Arc<Node>, cluster_name: &str) -> Arc<Broke
         limits(config),
         properties,
     )
+}
+
+/// Keeps messages within their memory, and raises the alarms of memory and disk.
+fn watch_resources(config: &Config, broker: &Arc<Broker>, budget: Arc<Budget>, clock: Clock) {
+    let sweep = messages::sweep_often(Arc::clone(broker), Arc::clone(&budget), clock);
+    tokio::spawn(sweep);
+    let limits = alarm_limits(config);
+    tokio::spawn(alarms::watch(Arc::clone(broker), budget, limits));
 }
 
 fn alarm_limits(config: &Config) -> alarms::Limits {

@@ -10,6 +10,8 @@ mod alarm;
 mod definitions;
 #[path = "process/files.rs"]
 mod files;
+#[path = "process/memory.rs"]
+mod memory;
 #[path = "process/options.rs"]
 mod options;
 #[path = "process/stage.rs"]

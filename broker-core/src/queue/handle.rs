@@ -229,6 +229,11 @@ impl QueueHandle {
         self.look(|queue| queue.counts())
     }
 
+    /// Bytes of messages in memory that [`Command::Shrink`] may send to disk.
+    pub fn pageable_bytes(&self) -> usize {
+        self.look(|queue| queue.pageable_bytes())
+    }
+
     /// All that the management API shows of a queue.
     pub fn snapshot(&self) -> Snapshot {
         self.look(|queue| queue.snapshot())

@@ -4,6 +4,7 @@
 //! disk that is full and not about to be delivered. The first chunks stay, or are read ahead when
 //! there are consumers. A disk that does not take a page is left alone for a while.
 
+use super::budget::CONSUMED_BYTES;
 use super::chunks::page::{Job, PageAt, PageFree};
 use super::chunks::{Loss, Slot, Written};
 use super::tally::Tally;
@@ -199,6 +200,15 @@ impl Queue {
     pub(super) fn note_lost(&mut self, count: u64, effects: &mut Effects) {
         self.totals.dropped += count;
         effects.lost += count;
+    }
+
+    /// About what [`Self::shrink`] would send away.
+    pub(super) fn pageable_bytes(&self) -> usize {
+        let kept = match self.consumers.is_empty() {
+            true => 0,
+            false => CONSUMED_BYTES,
+        };
+        self.chunks.memory_bytes().saturating_sub(kept)
     }
 
     /// Everything that is not about to be delivered leaves memory.
