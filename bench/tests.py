@@ -12,6 +12,7 @@ import unittest
 sys.dont_write_bytecode = True
 
 import brokers
+import counting
 import disk
 import processes
 import rows
@@ -287,6 +288,41 @@ class Nodes(unittest.TestCase):
             with self.assertRaisesRegex(brokers.BrokerError, "no such thing"):
                 with brokers.Leveret(binary).start():
                     self.fail("it did not start")
+
+
+class Counting(unittest.TestCase):
+    def test_the_total_is_read_from_the_profile(self):
+        profile = "events: Ir\nsummary: 7\n\nfn=(1) a\n0 7\ntotals: 32723650\n"
+        self.assertEqual(counting.collected(profile), 32_723_650)
+        with self.assertRaisesRegex(ValueError, "no totals"):
+            counting.collected("events: Ir\n")
+
+    def test_a_tenth_more_is_too_much_and_a_twentieth_is_not(self):
+        counts = {"same": 100.0, "twentieth": 104.9, "tenth": 110.0, "less": 90.0}
+        verdicts = counting.judged(counts, dict.fromkeys(counts, 100.0))
+        self.assertEqual([name for name, *_, too_much in verdicts if too_much], ["tenth"])
+
+    def test_a_load_without_a_baseline_is_shown_and_not_judged(self):
+        [verdict] = counting.judged({"new": 1234.5}, {"old": 1.0})
+        self.assertFalse(verdict[-1])
+        self.assertRegex(counting.table([verdict]), "new +1,234.5 +– +–$")
+
+    def test_a_baseline_far_above_the_count_is_told(self):
+        self.assertTrue(counting.has_shrunk(counting.judged({"a": 90.0}, {"a": 100.0})))
+        self.assertFalse(counting.has_shrunk(counting.judged({"a": 96.0}, {"a": 100.0})))
+
+    def test_the_planted_work_is_a_tenth_of_a_message(self):
+        steps = counting.planted_steps(1600.0)
+        self.assertEqual(steps * counting.STEP_INSTRUCTIONS, 160)
+        self.assertTrue(counting.is_planted_share(1600.0, 1760.0))
+        self.assertFalse(counting.is_planted_share(1600.0, 1600.0))
+        self.assertFalse(counting.is_planted_share(1600.0, 1900.0))
+
+    def test_baselines_are_kept_by_toolchain(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "baselines.json")
+            counting.write_baselines(path, {"rustc 1 x86_64": {"small": 1.5}})
+            self.assertEqual(counting.read_baselines(path), {"rustc 1 x86_64": {"small": 1.5}})
 
 
 class program:
