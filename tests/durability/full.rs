@@ -100,7 +100,7 @@ fn fill_up(disk: &Path) -> std::path::PathBuf {
 }
 
 /// Consumes and acknowledges so many messages, or all there are.
-fn consume(address: SocketAddr, count: usize) -> Vec<Id> {
+pub(super) fn consume(address: SocketAddr, count: usize) -> Vec<Id> {
     let mut line = Line::open(address).expect("a connection");
     let mut taken = Vec::new();
     while taken.len() < count {

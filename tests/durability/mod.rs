@@ -15,5 +15,6 @@ mod power;
 mod publisher;
 mod random;
 mod scene;
+mod space;
 mod trace;
 mod workers;
