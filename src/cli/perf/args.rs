@@ -4,18 +4,18 @@
 
 use std::time::Duration;
 
-use amqp_codec::ShortString;
 use clap::Args;
 use clap::builder::ArgPredicate;
 use serde::Serialize;
 
-use super::error::PerfError;
 use super::uri::Uri;
 
+mod names;
 mod rules;
 
 use rules::{
-    DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, SAME_CONNECTION_EXCLUDES, SLOW_READER_EXCLUDES,
+    DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, SAME_CONNECTION_EXCLUDES,
+    SLOW_READER_EXCLUDES, STOPPED_EXCLUDES,
 };
 
 /// Puts load on an AMQP 0-9-1 broker and measures it.
@@ -59,6 +59,14 @@ pub struct PerfArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) prefetch: u16,
 
+    /// Messages per second that each consumer takes [default: as fast as they come].
+    #[arg(long, value_name = "MSG_PER_S")]
+    pub(super) consume_rate: Option<u64>,
+
+    /// Consumers subscribe and then read nothing. Memory is read 2 seconds after the last publish.
+    #[arg(long, requires = "messages", conflicts_with_all = STOPPED_EXCLUDES)]
+    pub(super) stopped: bool,
+
     /// Publish persistent messages.
     #[arg(long)]
     pub(super) persistent: bool,
@@ -79,13 +87,33 @@ pub struct PerfArgs {
     #[arg(long)]
     pub(super) keep: bool,
 
-    /// Publish to this exchange, which must exist; the queues are bound to it.
+    /// Publish to this exchange; the queues are bound to it. It must exist unless there is an
+    /// --exchange-type. With --declare and --churn the exchange that each queue is bound to.
     #[arg(long, value_name = "NAME")]
     pub(super) exchange: Option<String>,
 
-    /// Routing key of every message [default: the name of the publisher's queue].
+    /// Declare the exchange, of this type, and delete it after the run.
+    #[arg(long, value_name = "TYPE", requires = "exchange")]
+    pub(super) exchange_type: Option<String>,
+
+    /// Routing key of every message [default: the name of the publisher's queue]; %d is replaced
+    /// by a number of ten digits, see --routing-keys.
     #[arg(long, value_name = "KEY", requires = "exchange")]
     pub(super) routing_key: Option<String>,
+
+    /// How many different numbers %d in --routing-key takes, one after the other from 1 (0: every
+    /// message has a number of its own).
+    #[arg(long, value_name = "N", requires = "routing_key")]
+    pub(super) routing_keys: Option<u64>,
+
+    /// Key of the bindings [default: the routing key]; %d is replaced by the number of the
+    /// binding, from 1, in ten digits.
+    #[arg(long, value_name = "KEY", requires = "exchange")]
+    pub(super) binding_key: Option<String>,
+
+    /// Bindings in all, made to the queues in turn [default: one for each queue].
+    #[arg(long, value_name = "N", requires = "exchange")]
+    pub(super) bindings: Option<u64>,
 
     /// Length of the measurement [default: 10]; with --messages, --drain, --declare and
     /// --same-connection the time after which the run is given up [600]; with --idle how long the
@@ -132,7 +160,11 @@ pub struct PerfArgs {
     #[arg(long, value_name = "N")]
     pub(super) connections: Option<u64>,
 
-    /// Instead of load, hold --connections idle connections with an open channel each.
+    /// Channels of each idle connection [default: 1].
+    #[arg(long, value_name = "N", requires = "idle")]
+    pub(super) channels: Option<u16>,
+
+    /// Instead of load, hold --connections idle connections with open channels.
     #[arg(long, requires = "connections", conflicts_with_all = IDLE_EXCLUDES)]
     pub(super) idle: bool,
 
@@ -153,8 +185,8 @@ pub struct PerfArgs {
     #[arg(long, conflicts_with_all = SAME_CONNECTION_EXCLUDES)]
     pub(super) same_connection: bool,
 
-    /// Instead of load, declare --messages queues of new names over --connections connections, and
-    /// delete them afterwards.
+    /// Instead of load, declare --messages queues of new names over --connections connections, bind
+    /// each to --exchange if there is one, and delete them afterwards.
     #[arg(long, conflicts_with_all = DECLARE_EXCLUDES)]
     pub(super) declare: bool,
 
@@ -214,42 +246,6 @@ impl PerfArgs {
     pub(super) fn warmup(&self) -> Duration {
         self.warmup.unwrap_or(DEFAULT_WARMUP)
     }
-
-    pub(super) fn queue_names(&self) -> Result<Vec<ShortString>, PerfError> {
-        (1..=self.queues)
-            .map(|number| self.queue_name_of(number))
-            .collect()
-    }
-
-    /// The slow reader's queue and the one of the fast pair beside it.
-    pub(super) fn slow_reader_queues(&self) -> Result<[ShortString; 2], PerfError> {
-        Ok([self.queue_name_of(1)?, self.queue_name_of(2)?])
-    }
-
-    fn queue_name_of(&self, number: u64) -> Result<ShortString, PerfError> {
-        name(
-            "--queue-name",
-            &self.queue_name.replace(NUMBER, &number.to_string()),
-        )
-    }
-
-    /// Exchange and routing key for messages meant for `queue`.
-    pub(super) fn target(
-        &self,
-        queue: &ShortString,
-    ) -> Result<(ShortString, ShortString), PerfError> {
-        let exchange = name("--exchange", self.exchange.as_deref().unwrap_or_default())?;
-        let key = match &self.routing_key {
-            Some(key) => name("--routing-key", key)?,
-            None => queue.clone(),
-        };
-        Ok((exchange, key))
-    }
-}
-
-fn name(flag: &str, text: &str) -> Result<ShortString, PerfError> {
-    ShortString::try_from(text)
-        .map_err(|_| PerfError::Usage(format!("{flag} is longer than 255 bytes")))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -273,7 +269,6 @@ fn in_seconds<S: serde::Serializer>(
     time.map(|time| time.as_secs_f64()).serialize(serializer)
 }
 
-const NUMBER: &str = "%d";
 const DEFAULT_BODY: u64 = 16;
 const SLOW_READER_BODY: u64 = 1 << 20;
 const DEFAULT_DECLARES: u64 = 1000;

@@ -4,6 +4,7 @@
 use amqp_codec::{FLAG_DELIVERY_MODE, FRAME_OVERHEAD, basic, put_body_frames, put_content_header};
 
 use super::error::PerfError;
+use super::keys::{NUMBER, numbered, write_digits};
 use super::walk::STAMP_BYTES;
 use super::wire::put;
 
@@ -21,6 +22,8 @@ pub(super) struct Block {
     bytes: Vec<u8>,
     message_bytes: usize,
     body_at: usize,
+    /// Where the number in the routing key lies.
+    number_at: Option<usize>,
 }
 
 impl Block {
@@ -31,6 +34,7 @@ impl Block {
             bytes: message.repeat(count),
             message_bytes: message.len(),
             body_at,
+            number_at: shape.number_at(),
         })
     }
 
@@ -44,6 +48,17 @@ impl Block {
         &self.bytes[..messages as usize * self.message_bytes]
     }
 
+    /// Writes `number(n)` into the routing key of each of the first `messages` messages.
+    pub(super) fn number(&mut self, messages: u64, number: impl Fn(u64) -> u64) {
+        let Some(at) = self.number_at else { return };
+        let chunks = self.bytes.chunks_exact_mut(self.message_bytes);
+        for (index, message) in chunks.take(messages as usize).enumerate() {
+            if let Some(digits) = message[at..].first_chunk_mut() {
+                write_digits(digits, number(index as u64));
+            }
+        }
+    }
+
     /// Writes `stamp(n)` at the front of the body of each of the first `messages` messages.
     pub(super) fn stamp(&mut self, messages: u64, stamp: impl Fn(u64) -> u64) {
         let chunks = self.bytes.chunks_exact_mut(self.message_bytes);
@@ -54,10 +69,18 @@ impl Block {
     }
 }
 
+impl Shape<'_> {
+    /// Where in the message the number of its routing key begins.
+    fn number_at(&self) -> Option<usize> {
+        let at = self.routing_key.find(NUMBER)?;
+        Some(EXCHANGE_AT + self.exchange.len() + 1 + at)
+    }
+}
+
 /// One whole message, and where its body begins.
 fn message(shape: &Shape<'_>) -> Result<(Vec<u8>, usize), PerfError> {
     let mut out = Vec::new();
-    let (exchange, routing_key) = (shape.exchange, shape.routing_key);
+    let (exchange, routing_key) = (shape.exchange, &numbered(shape.routing_key, 0));
     let publish = basic::Publish {
         exchange,
         routing_key,
@@ -83,6 +106,8 @@ const BLOCK_BYTES: usize = 65_536;
 const NO_PROPERTIES: &[u8] = &[0, 0];
 /// The flag of delivery_mode, and its value 2.
 const PERSISTENT: &[u8] = &[(FLAG_DELIVERY_MODE >> 8) as u8, 0, 2];
+/// The text of the exchange behind frame head, method, the reserved number and its own length.
+const EXCHANGE_AT: usize = 7 + 4 + 2 + 1;
 const FILLING: u8 = b'.';
 
 #[cfg(test)]
@@ -154,6 +179,30 @@ mod tests {
             3 * small.messages()
         );
         assert_eq!(block(1 << 20, false, 131_072).messages(), 1);
+    }
+
+    #[test]
+    fn numbers_lie_in_the_routing_key_of_each_message() {
+        let (exchange, routing_key) = ("amq.topic", "a.%d.z");
+        let mut block = Block::new(&Shape {
+            exchange,
+            routing_key,
+            body_bytes: 1,
+            persistent: false,
+            frame_max: 4096,
+        })
+        .expect("it has an encoding");
+        block.number(2, |index| 7 + index);
+        let frames = frames(block.first(2));
+        for (message, number) in frames.chunks(3).zip(["0000000007", "0000000008"]) {
+            let (_, method) = &message[0];
+            let publish = basic::Publish::decode_args(&method[4..]).expect("well-formed");
+            let expected = format!("a.{number}.z");
+            assert_eq!(
+                (publish.exchange, publish.routing_key),
+                ("amq.topic", expected.as_str())
+            );
+        }
     }
 
     #[test]

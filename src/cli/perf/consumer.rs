@@ -13,6 +13,7 @@ use super::block::LOAD_CHANNEL;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
 use super::latency::{Latencies, Stamps};
+use super::pace::Pace;
 use super::process::thread_cpu_nanos;
 use super::publisher::TICK;
 use super::stop::Stop;
@@ -28,6 +29,8 @@ pub(super) struct Terms {
     pub(super) prefetch: u16,
     /// Whether bodies carry time stamps.
     pub(super) stamped: bool,
+    /// How many messages it takes at most; it acknowledges none before it is due.
+    pub(super) pace: Option<Pace>,
 }
 
 /// What a consumer says at its end.
@@ -88,7 +91,9 @@ pub(super) fn count(
     stream
         .set_write_timeout(Some(ACK_PATIENCE))
         .map_err(failed)?;
-    inbound.resize(READ_BUFFER);
+    // A slow consumer leaves in the socket what it cannot take yet.
+    inbound.resize(terms.pace.map_or(READ_BUFFER, |_| PACED_READ_BUFFER));
+    let begin = Instant::now();
     loop {
         let walked = walker.walk(inbound.unread(), &mut counter)?;
         inbound.consume(walked);
@@ -96,6 +101,9 @@ pub(super) fn count(
         counter.send_acks(stream)?;
         if stop.is_over() {
             break;
+        }
+        if counter.is_ahead(terms.pace, begin.elapsed(), stop) {
+            continue;
         }
         match inbound.fill(stream) {
             Ok(0) => return Err(PerfError::Dropped("consuming")),
@@ -111,6 +119,17 @@ pub(super) fn count(
         cpu_nanos,
         latencies: counter.latencies,
     })
+}
+
+/// Reads nothing until the run is over: what was delivered stays where it is. There is no goodbye
+/// either, whose answer would come behind all of it.
+pub(super) fn stand_still(connection: Connection, stop: &Stop) -> Consumed {
+    while !stop.wait(TICK) {}
+    drop(connection);
+    Consumed {
+        cpu_nanos: thread_cpu_nanos(),
+        latencies: None,
+    }
 }
 
 /// Acknowledges the rest and closes, passing over deliveries that are still on their way. What
@@ -209,6 +228,15 @@ impl<'a> Counter<'a> {
         Ok(())
     }
 
+    /// Whether the next message is not due; rests a while in that case.
+    fn is_ahead(&self, pace: Option<Pace>, elapsed: Duration, stop: &Stop) -> bool {
+        let wait = pace.map_or(Duration::ZERO, |pace| pace.wait(self.delivered, elapsed));
+        if !wait.is_zero() {
+            stop.wait(wait.min(TICK));
+        }
+        !wait.is_zero()
+    }
+
     fn ack(&mut self) {
         put_ack(&mut self.acks, LOAD_CHANNEL, self.last_tag);
         self.unacked = 0;
@@ -269,6 +297,7 @@ impl Sink for Farewell {
 
 const CONSUMER_TAG: &str = "c";
 const READ_BUFFER: usize = 262_144;
+const PACED_READ_BUFFER: usize = 2048;
 /// How long acknowledgements may wait for room in the socket before reading goes on.
 const ACK_PATIENCE: Duration = Duration::from_millis(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -31,6 +31,8 @@ pub(super) struct DeclareReport {
     /// From sending queue.declare to declare-ok.
     latency_us: Option<Summary>,
     broker: Option<BrokerUse>,
+    /// With its binding, if it has one.
+    kib_per_queue: Option<f64>,
     /// Missing when the queues were kept.
     deleted: Option<Deed>,
 }
@@ -67,6 +69,9 @@ impl fmt::Display for DeclareReport {
         }
         if let Some(broker) = &self.broker {
             write!(f, "\n{broker}")?;
+        }
+        if let Some(kib) = self.kib_per_queue {
+            write!(f, "\nmemory       {kib:.2} KiB of broker RSS per queue")?;
         }
         match &self.deleted {
             Some(deleted) => write!(f, "\ndeleted      {deleted}"),
@@ -124,6 +129,10 @@ pub(super) fn run(
             declared: Deed::new(count, last.at - first.at),
             latency_us: latencies.as_ref().and_then(Latencies::summary),
             broker: BrokerUse::between(process.as_ref(), (&first, &last), 0, count),
+            kib_per_queue: first
+                .rss_kib
+                .zip(last.rss_kib)
+                .map(|(before, after)| (after as f64 - before as f64) / count.max(1) as f64),
             deleted: deleted.transpose()?,
         }),
     }
@@ -236,9 +245,26 @@ impl Declarer {
                 latencies.record(sent.elapsed().as_nanos() as u64);
             }
             expect_new(&name, &answer)?;
+            self.bind(&name, plan)?;
             self.declared += 1;
         }
         Ok(())
+    }
+
+    /// With its own name as the key.
+    fn bind(&mut self, name: &str, plan: &Plan<'_>) -> Result<(), PerfError> {
+        let Some(exchange) = &plan.args.exchange else {
+            return Ok(());
+        };
+        let bind = queue::Bind {
+            queue: name,
+            exchange,
+            routing_key: name,
+            ..Default::default()
+        };
+        self.connection
+            .call(LOAD_CHANNEL, bind, queue::BindOk::ID)
+            .map(drop)
     }
 
     /// On this connection, or on a fresh one when it was lost.

@@ -71,6 +71,9 @@ pub enum PerfError {
         "queue '{0}' exists already; --existing uses it as it is (its messages will be consumed)"
     )]
     QueueExists(String),
+    /// An exchange of that name is there already and is not of this run.
+    #[error("exchange '{0}' exists already; without --exchange-type it is used as it is")]
+    ExchangeExists(String),
     /// `--pid` names no process that can be read.
     #[error("cannot read /proc/{pid}/{file}: {source}")]
     Process {

@@ -1,4 +1,4 @@
-//! Idle connections with an open channel each, and what they cost the broker in memory.
+//! Idle connections with open channels, and what they cost the broker in memory.
 //! Owns the opening over several threads and loopback source addresses, and the closing; sends
 //! nothing in between: the connections have no heartbeat.
 
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::args::PerfArgs;
-use super::block::LOAD_CHANNEL;
 use super::connection::{Connection, Dial};
 use super::error::PerfError;
 use super::process::{Process, raise_open_files};
@@ -30,7 +29,10 @@ pub(super) struct IdleReport {
     lost: u64,
     connect_seconds: f64,
     connects_per_second: f64,
+    channels: u64,
     kib_per_connection: Option<f64>,
+    /// What is left of that when all have been gone for a while.
+    kib_kept_per_connection: Option<f64>,
     broker: Option<BrokerUse>,
     close_seconds: f64,
 }
@@ -40,8 +42,12 @@ impl fmt::Display for IdleReport {
         interrupted(f, self.interrupted)?;
         write!(
             f,
-            "opened       {} connections with a channel each in {:.2} s ({:.0}/s), closed in {:.2} s",
-            self.connections, self.connect_seconds, self.connects_per_second, self.close_seconds
+            "opened       {} connections, channels on each: {}, in {:.2} s ({:.0}/s), closed in {:.2} s",
+            self.connections,
+            self.channels,
+            self.connect_seconds,
+            self.connects_per_second,
+            self.close_seconds
         )?;
         if self.lost > 0 {
             write!(
@@ -55,6 +61,9 @@ impl fmt::Display for IdleReport {
                 f,
                 "\nmemory       {kib:.2} KiB of broker RSS per connection"
             )?;
+        }
+        if let Some(kib) = self.kib_kept_per_connection {
+            write!(f, ", {kib:.2} KiB when they are gone")?;
         }
         match &self.broker {
             Some(broker) => write!(f, "\n{broker}"),
@@ -74,13 +83,19 @@ pub(super) fn run(args: &PerfArgs, wanted: u64, stop: &Stop) -> Result<IdleRepor
     }
     let sources = Sources::towards(&args.uri, wanted);
     let first = Moment::now(process.as_ref())?;
-    let connections = open_all(&args.uri, wanted, &sources, stop)?;
+    let channels = args.channels.unwrap_or(1);
+    let connections = open_all(args, wanted, &sources, stop)?;
     let opened = first.at.elapsed();
     stop.wait(args.time_limit());
     let last = Moment::now(process.as_ref())?;
     let count = connections.len() as u64;
     let closing = Instant::now();
     let lost = count - close_all(connections);
+    let close_seconds = closing.elapsed().as_secs_f64();
+    if process.is_some() {
+        stop.wait(GONE_FOR);
+    }
+    let gone = Moment::now(process.as_ref())?;
     let grown = |before: u64, after: u64| (after as f64 - before as f64) / count.max(1) as f64;
     Ok(IdleReport {
         mode: "idle",
@@ -88,11 +103,13 @@ pub(super) fn run(args: &PerfArgs, wanted: u64, stop: &Stop) -> Result<IdleRepor
         interrupted: stop.is_interrupted(),
         connections: count,
         lost,
+        channels: u64::from(channels),
         connect_seconds: opened.as_secs_f64(),
         connects_per_second: rate(count, opened),
         kib_per_connection: first.rss_kib.zip(last.rss_kib).map(|(b, a)| grown(b, a)),
+        kib_kept_per_connection: first.rss_kib.zip(gone.rss_kib).map(|(b, a)| grown(b, a)),
         broker: BrokerUse::between(process.as_ref(), (&first, &last), 0, 0),
-        close_seconds: closing.elapsed().as_secs_f64(),
+        close_seconds,
     })
 }
 
@@ -124,7 +141,7 @@ impl Sources {
 
 /// Opens connections on a few threads; the first error ends all of them.
 fn open_all(
-    uri: &Uri,
+    args: &PerfArgs,
     wanted: u64,
     sources: &Sources,
     stop: &Stop,
@@ -137,7 +154,7 @@ fn open_all(
             if number >= wanted {
                 break;
             }
-            let one = open_one(uri, sources.of(number), deadline, number);
+            let one = open_one(args, sources.of(number), deadline, number);
             opened.extend(stop.judge(one));
         }
         opened
@@ -162,7 +179,7 @@ fn open_all(
 }
 
 fn open_one(
-    uri: &Uri,
+    args: &PerfArgs,
     source: Option<IpAddr>,
     deadline: Instant,
     opened: u64,
@@ -175,13 +192,15 @@ fn open_one(
         });
     }
     let mut connection = Connection::open(
-        uri,
+        &args.uri,
         Dial {
             source,
             ..Dial::default()
         },
     )?;
-    connection.open_channel(LOAD_CHANNEL)?;
+    for channel in 1..=args.channels.unwrap_or(1) {
+        connection.open_channel(channel)?;
+    }
     connection.shrink();
     Ok(connection)
 }
@@ -209,6 +228,8 @@ const MAX_SOURCES: u64 = 250;
 const SPARE_FILES: u64 = 64;
 const OPENERS: usize = 4;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long after the last close memory is read again: a broker may give it back late.
+const GONE_FOR: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ struct Load<'a> {
 /// Everything that is counted, at one moment.
 struct Sample {
     totals: Totals,
+    /// What each consumer has got.
+    shares: Vec<u64>,
     moment: Moment,
 }
 
@@ -146,8 +148,9 @@ impl<'a> Load<'a> {
         }
         let start = |(connection, tally)| {
             let (terms, stamps) = (self.terms(), &self.stamps);
-            self.spawn(scope, "perf-consumer", move || {
-                consumer::count(connection, terms, self.stop, stamps, tally)
+            self.spawn(scope, "perf-consumer", move || match self.args.stopped {
+                true => Ok(consumer::stand_still(connection, self.stop)),
+                false => consumer::count(connection, terms, self.stop, stamps, tally),
             })
         };
         consumers
@@ -202,6 +205,7 @@ impl<'a> Load<'a> {
             ack_every,
             prefetch: self.args.prefetch,
             stamped: self.args.latency,
+            pace: self.args.consume_rate.and_then(Pace::new),
         }
     }
 
@@ -220,6 +224,7 @@ impl<'a> Load<'a> {
             pace: self.args.rate.and_then(Pace::new),
             stamped: self.args.latency,
             timed: self.args.confirm_latency,
+            keys: self.args.keys(publisher),
         }
     }
 
@@ -249,6 +254,11 @@ impl<'a> Load<'a> {
         (0..self.publishers.len()).map(connect).collect()
     }
 
+    /// Whether nothing that is published is read by this run.
+    fn has_no_readers(&self) -> bool {
+        self.consumers.is_empty() || self.args.stopped
+    }
+
     fn totals(&self) -> Totals {
         let (mut totals, consumed) = (Totals::of(&self.publishers), Totals::of(&self.consumers));
         totals.delivered = consumed.delivered;
@@ -259,6 +269,7 @@ impl<'a> Load<'a> {
     fn sample(&self) -> Result<Sample, PerfError> {
         Ok(Sample {
             totals: self.totals(),
+            shares: self.consumers.iter().map(Tally::delivered).collect(),
             moment: Moment::now(self.process.as_ref())?,
         })
     }
@@ -268,7 +279,7 @@ impl<'a> Load<'a> {
         let all = self.totals();
         let (first, last) = (&window.first.moment, &window.last.moment);
         let time = last.at - first.at;
-        let carried = if self.consumers.is_empty() {
+        let carried = if self.has_no_readers() {
             totals.published
         } else {
             totals.delivered
@@ -295,6 +306,7 @@ impl<'a> Load<'a> {
                 per_second: rate(totals.delivered, time),
                 mib_per_second: rate(totals.delivered_bytes, time) / f64::from(1 << 20),
                 client_cpu_ns_per_message: per_message(ends.consumer_cpu_nanos, all.delivered),
+                shares: Shares::between(&window.first.shares, &window.last.shares),
             },
             max_ready: self.depth.max(),
             broker: BrokerUse::between(

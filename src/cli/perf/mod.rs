@@ -7,7 +7,7 @@
 //! | part | what |
 //! |---|---|
 //! | `args`, `uri` | the command line |
-//! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `confirm` work for it |
+//! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `keys`, `confirm` work for it |
 //! | `idle`, `slow_reader`, `same_connection`, `declare` | runs of their own |
 //! | `connection`, `wire`, `block`, `walk` | AMQP on a socket |
 //! | `latency`, `process`, `report`, `stop`, `error` | measuring, telling, ending |
@@ -20,6 +20,7 @@ mod consumer;
 mod declare;
 mod error;
 mod idle;
+mod keys;
 mod latency;
 mod load;
 mod pace;

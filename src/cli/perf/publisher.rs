@@ -14,6 +14,7 @@ use amqp_codec::confirm;
 use super::block::{Block, LOAD_CHANNEL};
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
+use super::keys::Keys;
 use super::latency::{Departures, Latencies, Stamps};
 use super::pace::Pace;
 use super::process::thread_cpu_nanos;
@@ -36,6 +37,21 @@ pub(super) struct Orders {
     pub(super) stamped: bool,
     /// Whether the time from publishing to the confirm is measured.
     pub(super) timed: bool,
+    /// The numbers in the routing keys.
+    pub(super) keys: Option<Keys>,
+}
+
+impl Orders {
+    /// Writes into the next messages, which `sent` have gone before, what is their own; `left`
+    /// tells when each of them leaves.
+    fn mark(&self, block: &mut Block, (sent, count): (u64, u64), left: impl Fn(u64) -> u64) {
+        if self.stamped {
+            block.stamp(count, left);
+        }
+        if let Some(keys) = self.keys {
+            block.number(count, |index| keys.number(sent + index));
+        }
+    }
 }
 
 /// What both threads of a publisher share.
@@ -238,9 +254,9 @@ impl Writer<'_> {
             Some(pace) => start + pace.due_at_nanos(sent + index),
             None => now,
         };
-        if self.orders.stamped {
-            self.block.stamp(count, |index| stamps.stamp(left(index)));
-        }
+        self.orders.mark(&mut self.block, (sent, count), |index| {
+            stamps.stamp(left(index))
+        });
         if let Some(departures) = self.departures {
             // The first publish has number one.
             (0..count).for_each(|index| departures.note(sent + index + 1, left(index)));

@@ -117,6 +117,36 @@ pub(super) struct DeliverFigures {
     pub(super) per_second: f64,
     pub(super) mib_per_second: f64,
     pub(super) client_cpu_ns_per_message: Option<f64>,
+    /// How they were spread over several consumers.
+    pub(super) shares: Option<Shares>,
+}
+
+/// What each of several consumers got in the measured time.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Shares {
+    slowest: u64,
+    mean: f64,
+    fastest: u64,
+    slowest_to_mean: f64,
+}
+
+impl Shares {
+    /// From the counts of all consumers at both ends; none with fewer than two of them.
+    pub(super) fn between(first: &[u64], last: &[u64]) -> Option<Self> {
+        let got: Vec<u64> = first.iter().zip(last).map(|(a, b)| b - a).collect();
+        let (slowest, fastest) = (*got.iter().min()?, *got.iter().max()?);
+        let mean = got.iter().sum::<u64>() as f64 / got.len() as f64;
+        (got.len() > 1).then(|| Shares {
+            slowest,
+            mean,
+            fastest,
+            slowest_to_mean: if mean > 0.0 {
+                slowest as f64 / mean
+            } else {
+                1.0
+            },
+        })
+    }
 }
 
 /// A load run.
@@ -176,7 +206,15 @@ impl fmt::Display for DeliverFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.0}/s ({}", self.per_second, self.messages)?;
         let cost = Cost(self.client_cpu_ns_per_message);
-        write!(f, ", {:.1} MiB/s){cost}", self.mib_per_second)
+        write!(f, ", {:.1} MiB/s){cost}", self.mib_per_second)?;
+        match &self.shares {
+            Some(shares) => write!(
+                f,
+                "\nper consumer {} at least, {:.0} on average, {} at most",
+                shares.slowest, shares.mean, shares.fastest
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -219,4 +257,18 @@ pub(super) fn per_message(sum: u64, messages: u64) -> Option<f64> {
 /// Events per second.
 pub(super) fn rate(events: u64, time: Duration) -> f64 {
     events as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_of_several_consumers_is_compared_with_their_mean() {
+        let shares = Shares::between(&[10, 0, 5], &[40, 50, 15]).expect("several");
+        assert_eq!((shares.slowest, shares.fastest), (10, 50));
+        assert_eq!((shares.mean, shares.slowest_to_mean), (30.0, 10.0 / 30.0));
+        assert_eq!(Shares::between(&[1], &[9]), None);
+        assert_eq!(Shares::between(&[], &[]), None);
+    }
 }

@@ -149,6 +149,7 @@ impl<'a> Probe<'a> {
             ack_every,
             prefetch: self.args.prefetch,
             stamped: false,
+            pace: None,
         };
         let walker = Walker::new(self.connection.frame_max());
         let mut reading = Reading {

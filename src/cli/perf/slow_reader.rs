@@ -274,6 +274,7 @@ fn flood_orders(per_second: u64) -> Orders {
         pace,
         stamped: false,
         timed: false,
+        keys: None,
     }
 }
 
@@ -286,6 +287,7 @@ fn trickle_orders() -> Orders {
         pace,
         stamped: true,
         timed: false,
+        keys: None,
     }
 }
 
@@ -293,11 +295,13 @@ const NO_ACK: Terms = Terms {
     ack_every: None,
     prefetch: 0,
     stamped: false,
+    pace: None,
 };
 const STAMPED: Terms = Terms {
     ack_every: None,
     prefetch: 0,
     stamped: true,
+    pace: None,
 };
 const FAST_BODY: usize = 16;
 const TRICKLE_WINDOW: u64 = 1000;

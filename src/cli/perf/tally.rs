@@ -19,6 +19,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Relaxed)
+    }
+
     /// Counts publishes before their bytes leave: a reader must never see a confirm from the
     /// future.
     pub(super) fn count_published(&self, published: u64) {

@@ -134,6 +134,7 @@ fn deliveries_in_the_same_packet_as_consume_ok_are_counted_and_acked() {
         ack_every: Some(2),
         prefetch: 5,
         stamped: false,
+        pace: None,
     };
     let mut connection = open(&uri).expect("welcome");
     consumer::subscribe(&mut connection, "q", terms).expect("ok");

@@ -1,11 +1,11 @@
-//! The queues of a run: declared before it, looked at during it, deleted after it.
-//! Owns the rule that nobody else's messages are touched: a queue that exists already is refused
+//! The queues of a run, and its exchange: declared before it, looked at during it, deleted after it.
+//! Owns the rule that nobody else's messages are touched: what exists already is refused
 //! unless asked for, and only what this run declared is deleted. Never carries load.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use amqp_codec::{FieldTable, FieldValue, ShortString, queue};
+use amqp_codec::{FieldTable, FieldValue, ShortString, exchange, queue};
 
 use super::args::PerfArgs;
 use super::connection::{Connection, Dial};
@@ -24,10 +24,11 @@ pub(super) struct Wanted<'a> {
     pub(super) max_length: Option<u64>,
 }
 
-/// Queues declared over a connection of their own.
+/// Queues and an exchange, declared over a connection of their own.
 pub(super) struct Topology {
     control: Connection,
     declared: Vec<ShortString>,
+    exchange: Option<String>,
 }
 
 impl Topology {
@@ -42,6 +43,7 @@ impl Topology {
         let mut topology = Topology {
             control,
             declared: Vec::new(),
+            exchange: None,
         };
         let outcome = work(&mut topology);
         let removed = topology.remove(uri);
@@ -78,14 +80,19 @@ impl Topology {
         Ok(())
     }
 
-    /// Binds each queue to the exchange of the arguments, if there is one.
+    /// Makes the exchange of the arguments, if they say of which type it is, and its bindings.
     pub(super) fn bind(
         &mut self,
         args: &PerfArgs,
         queues: &[ShortString],
     ) -> Result<(), PerfError> {
-        for name in queues.iter().filter(|_| args.exchange.is_some()) {
-            let (exchange, key) = args.target(name)?;
+        if let (Some(name), Some(kind)) = (&args.exchange, &args.exchange_type) {
+            self.declare_exchange(name, kind, args.durable)?;
+        }
+        let turns = queues.iter().cycle();
+        for (number, name) in (1..=args.binding_count()).zip(turns) {
+            let (exchange, _) = args.target(name)?;
+            let key = args.binding_key(number, name)?;
             let (queue, exchange, routing_key) = (name.as_str(), exchange.as_str(), key.as_str());
             let bind = queue::Bind {
                 queue,
@@ -98,21 +105,56 @@ impl Topology {
         Ok(())
     }
 
+    /// Declares an exchange that is not there yet: one of somebody else would get our messages, or
+    /// be deleted with ours.
+    fn declare_exchange(&mut self, name: &str, kind: &str, durable: bool) -> Result<(), PerfError> {
+        let declare = exchange::Declare {
+            exchange: name,
+            kind,
+            durable,
+            ..Default::default()
+        };
+        let passive = exchange::Declare {
+            passive: true,
+            ..declare.clone()
+        };
+        match self.control.call(CHANNEL, passive, exchange::DeclareOk::ID) {
+            Ok(_) => return Err(PerfError::ExchangeExists(name.to_owned())),
+            Err(PerfError::ChannelClosed {
+                code: NOT_FOUND, ..
+            }) => self.control.open_channel(CHANNEL)?,
+            Err(error) => return Err(error),
+        }
+        self.control
+            .call(CHANNEL, declare, exchange::DeclareOk::ID)?;
+        self.exchange = Some(name.to_owned());
+        Ok(())
+    }
+
     /// Forgets what was declared, so that it stays.
     pub(super) fn keep(&mut self) {
         self.declared.clear();
+        self.exchange = None;
     }
 
     /// On a fresh channel, and when need be a fresh connection: what ended the run may have closed
     /// the old ones.
     fn remove(mut self, uri: &Uri) -> Result<(), PerfError> {
-        if self.declared.is_empty() {
+        if self.declared.is_empty() && self.exchange.is_none() {
             self.control.close();
             return Ok(());
         }
         if self.control.open_channel(CLEANUP_CHANNEL).is_err() {
             self.control = Connection::open(uri, Dial::default())?;
             self.control.open_channel(CLEANUP_CHANNEL)?;
+        }
+        if let Some(name) = &self.exchange {
+            let delete = exchange::Delete {
+                exchange: name,
+                ..Default::default()
+            };
+            self.control
+                .call(CLEANUP_CHANNEL, delete, exchange::DeleteOk::ID)?;
         }
         for name in &self.declared {
             let delete = queue::Delete {

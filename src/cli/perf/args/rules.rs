@@ -3,7 +3,8 @@
 //! contradicts another. Never changes an argument.
 
 use super::super::error::PerfError;
-use super::{Mode, NUMBER, PerfArgs};
+use super::super::keys::NUMBER;
+use super::{Mode, PerfArgs};
 
 impl PerfArgs {
     /// Refuses what no flag alone can: limits and contradictions.
@@ -15,12 +16,25 @@ impl PerfArgs {
         within("--confirm", self.confirm, 0, WINDOW_MAX)?;
         within("--read-rate", self.read_rate, 1, u64::MAX)?;
         within("--rate", self.rate.unwrap_or(1), 1, RATE_MAX)?;
+        within(
+            "--consume-rate",
+            self.consume_rate.unwrap_or(1),
+            1,
+            RATE_MAX,
+        )?;
+        within(
+            "--channels",
+            u64::from(self.channels.unwrap_or(1)),
+            1,
+            CHANNELS_MAX,
+        )?;
         within("--messages", self.messages.unwrap_or(1), 1, u64::MAX)?;
         within("--drain", self.drain.unwrap_or(1), 1, u64::MAX)?;
         self.check_connections()?;
         self.check_workers()?;
         self.check_acks()?;
         self.check_latency()?;
+        self.check_keys()?;
         let several = self.queues > 1 || self.slow_reader;
         if several && !self.queue_name.contains(NUMBER) {
             return usage("--queue-name needs %d when there are several queues");
@@ -65,6 +79,9 @@ impl PerfArgs {
     }
 
     fn check_acks(&self) -> Result<(), PerfError> {
+        if self.consumers == 0 && (self.stopped || self.consume_rate.is_some()) {
+            return usage("--stopped and --consume-rate need a consumer");
+        }
         if self.consumers == 0 && self.ack > 0 {
             return usage("--ack needs a consumer");
         }
@@ -75,6 +92,25 @@ impl PerfArgs {
             return usage("--ack above --prefetch would wait for ever");
         }
         Ok(())
+    }
+
+    fn check_keys(&self) -> Result<(), PerfError> {
+        within("--bindings", self.bindings.unwrap_or(1), 1, BINDINGS_MAX)?;
+        let numbers = |key: &Option<String>| {
+            let key = key.as_deref().unwrap_or_default();
+            key.matches(NUMBER).count()
+        };
+        match (numbers(&self.routing_key), self.routing_keys) {
+            (0, None) | (1, Some(_)) => {}
+            (0, Some(_)) => return usage("--routing-keys needs %d in --routing-key"),
+            (1, None) => return usage("%d in --routing-key needs --routing-keys"),
+            _ => return usage("--routing-key takes one %d"),
+        }
+        let binding_key = self.binding_key.as_ref().or(self.routing_key.as_ref());
+        if binding_key.is_some_and(|key| key.contains(NUMBER)) || self.bindings.is_none() {
+            return Ok(());
+        }
+        usage("--bindings needs %d in --binding-key")
     }
 
     fn check_latency(&self) -> Result<(), PerfError> {
@@ -108,7 +144,9 @@ fn usage(what: &str) -> Result<(), PerfError> {
 }
 
 /// Flags that shape a load and mean nothing to idle connections.
-pub(super) const IDLE_EXCLUDES: [&str; 25] = [
+pub(super) const IDLE_EXCLUDES: [&str; 31] = [
+    "consume_rate",
+    "stopped",
     "publishers",
     "consumers",
     "queues",
@@ -122,7 +160,11 @@ pub(super) const IDLE_EXCLUDES: [&str; 25] = [
     "existing",
     "keep",
     "exchange",
+    "exchange_type",
     "routing_key",
+    "routing_keys",
+    "binding_key",
+    "bindings",
     "warmup",
     "messages",
     "drain",
@@ -136,7 +178,9 @@ pub(super) const IDLE_EXCLUDES: [&str; 25] = [
     "declare",
 ];
 
-pub(super) const SLOW_READER_EXCLUDES: [&str; 17] = [
+pub(super) const SLOW_READER_EXCLUDES: [&str; 23] = [
+    "consume_rate",
+    "stopped",
     "publishers",
     "consumers",
     "queues",
@@ -146,7 +190,11 @@ pub(super) const SLOW_READER_EXCLUDES: [&str; 17] = [
     "existing",
     "keep",
     "exchange",
+    "exchange_type",
     "routing_key",
+    "routing_keys",
+    "binding_key",
+    "bindings",
     "warmup",
     "messages",
     "drain",
@@ -156,7 +204,9 @@ pub(super) const SLOW_READER_EXCLUDES: [&str; 17] = [
     "declare",
 ];
 
-pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 15] = [
+pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 21] = [
+    "consume_rate",
+    "stopped",
     "publishers",
     "consumers",
     "queues",
@@ -164,7 +214,11 @@ pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 15] = [
     "existing",
     "keep",
     "exchange",
+    "exchange_type",
     "routing_key",
+    "routing_keys",
+    "binding_key",
+    "bindings",
     "warmup",
     "drain",
     "rate",
@@ -174,7 +228,7 @@ pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 15] = [
     "declare",
 ];
 
-pub(super) const DRAIN_EXCLUDES: [&str; 12] = [
+pub(super) const DRAIN_EXCLUDES: [&str; 16] = [
     "size",
     "confirm",
     "confirm_latency",
@@ -182,14 +236,24 @@ pub(super) const DRAIN_EXCLUDES: [&str; 12] = [
     "durable",
     "keep",
     "exchange",
+    "exchange_type",
     "routing_key",
+    "routing_keys",
+    "binding_key",
+    "bindings",
     "warmup",
     "messages",
     "rate",
     "latency",
 ];
 
-pub(super) const DECLARE_EXCLUDES: [&str; 19] = [
+/// A consumer that reads nothing acknowledges nothing and sees no latency.
+pub(super) const STOPPED_EXCLUDES: [&str; 5] =
+    ["ack", "consume_rate", "prefetch", "latency", "drain"];
+
+pub(super) const DECLARE_EXCLUDES: [&str; 24] = [
+    "consume_rate",
+    "stopped",
     "publishers",
     "consumers",
     "queues",
@@ -202,8 +266,11 @@ pub(super) const DECLARE_EXCLUDES: [&str; 19] = [
     "persistent",
     "queue_name",
     "existing",
-    "exchange",
+    "exchange_type",
     "routing_key",
+    "routing_keys",
+    "binding_key",
+    "bindings",
     "warmup",
     "rate",
     "latency",
@@ -214,11 +281,14 @@ pub(super) const DECLARE_EXCLUDES: [&str; 19] = [
 /// One or two threads each.
 const WORKERS_MAX: u64 = 1000;
 const QUEUES_MAX: u64 = 100_000;
+const BINDINGS_MAX: u64 = 1_000_000;
 /// RabbitMQ's default max_message_size.
 const BODY_MAX: u64 = 128 << 20;
 const WINDOW_MAX: u64 = 10_000_000;
 /// Each publish that may be open has a place for the time it left, sixteen times over.
 const TIMED_WINDOW_MAX: u64 = 100_000;
+/// RabbitMQ's default channel_max.
+const CHANNELS_MAX: u64 = 2047;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 /// A time stamp.
 const STAMP_MIN: u64 = 8;

@@ -154,6 +154,21 @@ fn what_would_have_no_effect_is_refused() {
 }
 
 #[test]
+fn slow_and_stopped_consumers_are_consumers_of_a_load() {
+    accepted("--consume-rate 10 --ack 1 --prefetch 1");
+    accepted("--stopped --messages 10");
+    accepted("--declare --exchange amq.direct");
+    accepted("--idle --connections 1 --channels 2047");
+    refused("--stopped", "--messages");
+    refused("--stopped --messages 1 --ack 1", "cannot be used with");
+    refused("--stopped --messages 1 --consumers 0", "need a consumer");
+    refused("--consume-rate 1 --consumers 0", "need a consumer");
+    refused("--consume-rate 0", "--consume-rate must lie");
+    refused("--channels 2", "--idle");
+    refused("--idle --connections 1 --channels 2048", "--channels must");
+}
+
+#[test]
 fn what_would_wait_for_ever_is_refused() {
     accepted("--ack 10 --prefetch 10");
     refused("--ack 11 --prefetch 10", "wait for ever");
@@ -208,6 +223,34 @@ fn queues_are_numbered_from_one_and_are_their_own_routing_keys() {
     let args = accepted("--exchange amq.topic --routing-key k");
     let (exchange, key) = args.target(&names[1]).expect("short");
     assert_eq!((exchange.as_str(), key.as_str()), ("amq.topic", "k"));
+}
+
+#[test]
+fn bindings_go_to_the_queues_in_turn_and_have_numbers() {
+    let args = accepted("--exchange e --routing-key k.%d.x --routing-keys 9 --binding-key k.%d.*");
+    let queue = &args.queue_names().expect("short")[0];
+    assert_eq!(args.binding_count(), 1);
+    let key = args.binding_key(12, queue).expect("short");
+    assert_eq!(key, "k.0000000012.*");
+    let args = accepted("--exchange e --exchange-type topic --bindings 7 --binding-key %d");
+    assert_eq!(args.binding_count(), 7);
+    let plain = accepted("--exchange e --queues 3");
+    let key = plain.binding_key(2, queue).expect("short");
+    assert_eq!((plain.binding_count(), key), (3, queue.clone()));
+    assert_eq!(accepted("--queues 3").binding_count(), 0);
+}
+
+#[test]
+fn numbers_in_keys_are_asked_for_twice() {
+    refused("--exchange e --routing-key k --routing-keys 2", "needs %d");
+    refused("--exchange e --routing-key %d", "needs --routing-keys");
+    refused(
+        "--exchange e --routing-key %d.%d --routing-keys 2",
+        "one %d",
+    );
+    refused("--exchange e --bindings 2", "needs %d in --binding-key");
+    refused("--exchange-type topic", "--exchange");
+    refused("--binding-key k", "--exchange");
 }
 
 #[test]

@@ -67,6 +67,10 @@ impl Load<'_> {
                 self.stop.fail(self.stalled(self.args.time_limit()));
             }
         }
+        if self.args.stopped {
+            // What the broker still hands to sockets is handed over by then.
+            self.stop.wait(HOLD_STOPPED);
+        }
         let last = self.sample()?;
         self.stamps.close_window();
         Ok(Window {
@@ -115,7 +119,7 @@ impl Load<'_> {
     /// Everything routed has arrived. An exchange or somebody else's queue makes the number
     /// unknowable; then it is enough that nothing is ready and nothing has moved for a while.
     fn is_drained(&self, quiet: &Quiet) -> bool {
-        if self.args.consumers == 0 {
+        if self.has_no_readers() {
             // Without confirms only the answer to the close says that all has been taken.
             return self.args.confirm > 0 || self.publishing.load(Relaxed) == 0;
         }
@@ -198,4 +202,5 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const HOLD_STOPPED: Duration = Duration::from_secs(2);
 const QUIET_TIME: Duration = Duration::from_secs(1);

@@ -84,9 +84,8 @@ impl InStep<'_> {
 
     fn send(&mut self) -> Result<bool, PerfError> {
         let (stamps, now) = (self.shared.stamps, self.shared.stamps.now());
-        if self.orders.stamped {
-            self.block.stamp(1, |_| stamps.stamp(now));
-        }
+        self.orders
+            .mark(&mut self.block, (self.sent, 1), |_| stamps.stamp(now));
         self.sent += 1;
         if let Some(departures) = self.departures {
             departures.note(self.sent, now);

@@ -78,6 +78,29 @@ fn every_queue_has_a_name_of_its_own_and_is_deleted_afterwards() {
 }
 
 #[test]
+fn with_an_exchange_every_queue_is_bound_to_it_by_its_own_name() {
+    let bound = Arc::new(Mutex::new(Vec::new()));
+    let noted = bound.clone();
+    let (uri, peers) = Peer::start(move |mut peer| {
+        peer.welcome(0);
+        peer.serve(|_, method| {
+            if let Method::QueueBind(bind) = method {
+                assert_eq!(
+                    (bind.exchange, bind.queue),
+                    ("amq.direct", bind.routing_key)
+                );
+                noted.lock().push(bind.queue.to_owned());
+            }
+            true
+        });
+    });
+    let report = run(uri, 1, 4, "--exchange amq.direct").expect("no error");
+    peers.join().expect("the script ran");
+    assert_eq!(report["declared"]["queues"], 4);
+    assert_eq!(bound.lock().iter().collect::<BTreeSet<_>>().len(), 4);
+}
+
+#[test]
 fn another_run_uses_other_names_and_kept_queues_stay() {
     let (first_uri, first_peers, first) = noting(1);
     let report = run(first_uri, 1, 5, "--keep").expect("no error");

@@ -68,6 +68,7 @@ impl Peer {
                     };
                     self.send(LOAD_CHANNEL, ok);
                 }
+                Method::QueueBind(_) => self.send(LOAD_CHANNEL, queue::BindOk {}),
                 Method::QueueDelete(_) => {
                     self.send(LOAD_CHANNEL, queue::DeleteOk { message_count: 0 });
                 }

@@ -36,6 +36,7 @@ fn orders(window: Option<u64>, quota: u64) -> Orders {
         pace: None,
         stamped: false,
         timed: false,
+        keys: None,
     }
 }
 
