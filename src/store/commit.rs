@@ -112,8 +112,7 @@ impl Core {
     ) -> Result<Option<Written>, StoreError> {
         loop {
             if !self.is_on_reserve() || self.is_pressing(group.first) {
-                let synced = Lsn(self.synced.load(Ordering::Relaxed));
-                match writer.write(group, synced) {
+                match self.write_once(writer, group) {
                     Ok(written) => {
                         self.note_space();
                         return Ok(Some(written));
@@ -131,6 +130,23 @@ impl Core {
                 return Ok(None);
             }
         }
+    }
+
+    /// What goes past the page cache waits for the disk here, and not in the sync behind it.
+    fn write_once(
+        &self,
+        writer: &mut Writer,
+        group: &mut OpenGroup,
+    ) -> Result<Written, StoreError> {
+        let synced = Lsn(self.synced.load(Ordering::Relaxed));
+        let begun = Instant::now();
+        *self.syncing_since.lock() = Some(begun);
+        let written = writer.write(group, synced);
+        *self.syncing_since.lock() = None;
+        written.map(|written| Written {
+            took: begun.elapsed(),
+            ..written
+        })
     }
 
     /// A group was written: the disk is not full, unless that took what was kept in reserve.
@@ -190,7 +206,8 @@ impl Core {
         let synced = written.file.sync_data();
         *self.syncing_since.lock() = None;
         synced.map_err(StoreError::io("sync", &written.path))?;
-        self.syncs.add(written.bytes, begun.elapsed());
+        self.syncs
+            .add(written.bytes, written.took + begun.elapsed());
         Ok(())
     }
 

@@ -6,10 +6,13 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use rustix::io::{Errno, pwritev};
+
+use super::group::BLOCK_BYTES;
 
 /// A directory tree that files live in. Paths are absolute or relative to the process.
 pub trait Disk: Send + Sync {
@@ -19,6 +22,11 @@ pub trait Disk: Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// [`open`](Self::open) of a file that is written once and hardly ever read: what lies on whole
+    /// blocks, in memory and in the file, goes past the page cache where the system can do that.
+    fn open_direct(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
     /// Makes an empty file that only its owner may read, in place of what had the name.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Gives a file or directory another name, replacing a file that had it.
@@ -100,7 +108,21 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let flags = OFlags::DIRECT.bits().cast_signed();
+        let direct = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(path);
+        Ok(Arc::new(RealFile {
+            file,
+            // Not every file system has it.
+            direct: direct.ok().map(Direct::new),
+        }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -111,7 +133,7 @@ impl Disk for RealDisk {
             .write(true)
             .mode(FILE_MODE)
             .open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -135,13 +157,54 @@ impl Disk for RealDisk {
     }
 }
 
-struct RealFile(std::fs::File);
+struct RealFile {
+    file: std::fs::File,
+    direct: Option<Direct>,
+}
+
+impl RealFile {
+    fn new(file: std::fs::File) -> RealFile {
+        RealFile { file, direct: None }
+    }
+}
+
+/// The same file, opened to be written past the page cache. A sync of either makes what was
+/// written to both durable.
+struct Direct {
+    file: std::fs::File,
+    works: AtomicBool,
+}
+
+impl Direct {
+    fn new(file: std::fs::File) -> Direct {
+        let works = AtomicBool::new(true);
+        Direct { file, works }
+    }
+
+    /// Writes what lies on whole blocks. `false` if it does not, or if the file system wants
+    /// something else: then anything may have been written, and all of it is to be written.
+    fn pwrite(&self, buf: &[u8], offset: u64) -> io::Result<bool> {
+        let is_whole = buf.as_ptr().align_offset(BLOCK_BYTES) == 0
+            && buf.len().is_multiple_of(BLOCK_BYTES)
+            && offset.is_multiple_of(BLOCK_BYTES as u64);
+        if !is_whole || !self.works.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        match self.file.write_all_at(buf, offset) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.works.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
+    }
+}
 
 impl File for RealFile {
     fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buf.len() {
-            match self.0.read_at(&mut buf[done..], offset + done as u64) {
+            match self.file.read_at(&mut buf[done..], offset + done as u64) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -152,22 +215,26 @@ impl File for RealFile {
     }
 
     fn pwrite(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(buf, offset)
+        let done = self.direct.as_ref();
+        if done.map_or(Ok(false), |direct| direct.pwrite(buf, offset))? {
+            return Ok(());
+        }
+        self.file.write_all_at(buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
         let mut buf = reserved(bytes)?;
         while buf.len() < bytes {
             let at = offset + buf.len() as u64;
-            match rustix::io::pread(&self.0, spare_capacity(&mut buf), at) {
+            match rustix::io::pread(&self.file, spare_capacity(&mut buf), at) {
                 Ok(0) => break,
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -183,7 +250,7 @@ impl File for RealFile {
         // Drops empty slices at the front, so that what is left has bytes to write.
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            match pwritev(&self.0, rest, offset) {
+            match pwritev(&self.file, rest, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     offset += count as u64;
@@ -199,7 +266,7 @@ impl File for RealFile {
     fn punch_hole(&self, offset: u64, bytes: u64) -> io::Result<()> {
         let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         loop {
-            match fallocate(&self.0, mode, offset, bytes) {
+            match fallocate(&self.file, mode, offset, bytes) {
                 Err(Errno::INTR) => {}
                 done => return Ok(done?),
             }
@@ -207,7 +274,7 @@ impl File for RealFile {
     }
 
     fn allocated(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.blocks() * STAT_BLOCK_BYTES)
+        Ok(self.file.metadata()?.blocks() * STAT_BLOCK_BYTES)
     }
 }
 
@@ -246,12 +313,29 @@ pub(super) fn publish_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::buffer::Buffer;
     use crate::store::sim::SimDisk;
 
-    /// A file of the simulated disk, which has the trait's own methods, and a real one.
-    fn files(folder: &Path) -> [Arc<dyn File>; 2] {
+    /// A file of the simulated disk, which has the trait's own methods, and two real ones.
+    fn files(folder: &Path) -> [Arc<dyn File>; 3] {
         let real = RealDisk.create(&folder.join("file")).unwrap();
-        [SimDisk::new().create(Path::new("/file")).unwrap(), real]
+        let direct = direct_file(folder);
+        let simulated = SimDisk::new().create(Path::new("/file")).unwrap();
+        [simulated, real, direct]
+    }
+
+    fn direct_file(folder: &Path) -> Arc<dyn File> {
+        let path = folder.join("direct");
+        RealDisk.create(&path).unwrap();
+        RealDisk.open_direct(&path).unwrap()
+    }
+
+    /// Two blocks on blocks of memory.
+    fn blocks(byte: u8) -> Buffer {
+        let mut blocks = Buffer::default();
+        blocks.resize(2 * BLOCK_BYTES);
+        blocks.fill(byte);
+        blocks
     }
 
     #[test]
@@ -267,6 +351,59 @@ mod tests {
             assert_eq!(file.read(0, 0).unwrap(), b"");
             assert_eq!(file.read(1, 5).unwrap(), b"");
         }
+    }
+
+    #[test]
+    fn what_goes_past_the_page_cache_and_what_does_not_is_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = direct_file(folder.path());
+        file.pwrite(&blocks(1), 0).unwrap();
+        // Neither begins on a block: one in memory, one in the file.
+        file.pwrite(&blocks(2)[1..], BLOCK_BYTES as u64).unwrap();
+        file.pwrite(&blocks(3), 3 * BLOCK_BYTES as u64 - 1).unwrap();
+        file.pwrite(&blocks(4), 5 * BLOCK_BYTES as u64).unwrap();
+        file.sync_data().unwrap();
+        let end = 7 * BLOCK_BYTES;
+        assert_eq!(file.size().unwrap(), end as u64);
+        let bytes = file.read(end, 0).unwrap();
+        let runs = bytes.chunk_by(|a, b| a == b);
+        let runs: Vec<_> = runs.map(|run| (run[0], run.len())).collect();
+        let block = BLOCK_BYTES;
+        let expected = [
+            (1, block),
+            (2, 2 * block - 1),
+            (3, 2 * block),
+            (0, 1),
+            (4, 2 * block),
+        ];
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn a_file_system_that_wants_it_otherwise_is_written_as_usual() {
+        let folder = tempfile::tempdir().unwrap();
+        // Takes no such number, and says so as a file system does whose blocks are larger.
+        let stubborn = Path::new("/proc/self/oom_score_adj");
+        let stubborn = OpenOptions::new().write(true).open(stubborn).unwrap();
+        let path = folder.path().join("file");
+        let file = OpenOptions::new()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(path);
+        let file = RealFile {
+            file: file.unwrap(),
+            direct: Some(Direct::new(stubborn)),
+        };
+        for byte in [1, 2] {
+            file.pwrite(&blocks(byte), 0).unwrap();
+            assert_eq!(file.read(1 << 20, 0).unwrap(), *blocks(byte));
+        }
+        let direct = file.direct.unwrap();
+        assert!(
+            !direct.works.load(Ordering::Relaxed),
+            "it is not asked again"
+        );
     }
 
     #[test]

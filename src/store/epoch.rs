@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::logdir::{Horizon, LogDir, file_path, reserve_path};
 use super::node::{NodeFile, NodeState};
-use super::options::StoreOptions;
+use super::options::{Durability, StoreOptions};
 use super::recover::remove_if_there;
 use super::writer::{
     Active, Files, LogSite, RESERVE_FILES, ReadyFile, ReserveFile, Span, create_file,
@@ -61,6 +61,7 @@ impl Epoch {
             begins_after: last,
             on_device,
             file_bytes: options.log_file_bytes,
+            is_synced: options.durability == Durability::Fsync,
         };
         let written = log.last_written().map_or(1, |number| number + 1);
         let number = written.max(node.state.first_file);
@@ -136,7 +137,7 @@ fn reserve_files(site: &LogSite) -> Result<Vec<ReserveFile>, StoreError> {
     let mut reserve = Vec::new();
     for slot in 1..=RESERVE_FILES {
         let path = reserve_path(&site.log_dir, slot);
-        let file = match site.disk.open(&path) {
+        let file = match site.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(StoreError::io("open", &path)(error)),
@@ -159,14 +160,16 @@ fn ready_files(
 ) -> Result<VecDeque<ReadyFile>, StoreError> {
     let (mut ready, mut next) = (VecDeque::new(), first);
     for file in log.files.iter().filter(|file| file.number >= first) {
+        let path = file_path(&site.log_dir, file.number);
         if file.number == next && file.bytes == site.file_bytes {
+            let file = site.open(&path);
             ready.push_back(ReadyFile {
                 number: next,
-                file: Arc::clone(&file.file),
+                file: file.map_err(StoreError::io("open", &path))?,
             });
             next += 1;
         } else {
-            remove_if_there(&*site.disk, &file_path(&site.log_dir, file.number))?;
+            remove_if_there(&*site.disk, &path)?;
         }
     }
     Ok(ready)

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 mod backup;
 mod base;
+mod buffer;
 mod catalogue;
 mod commit;
 mod core;

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::buffer::Buffer;
 use super::group::GROUP_HEADER_BYTES;
 use super::record::{self, Change};
 use super::spares::{GROUP_TAIL_BYTES, Spares};
@@ -15,15 +16,15 @@ use super::{Lsn, StoreError};
 pub(super) struct OpenGroup {
     pub(super) first: Lsn,
     pub(super) records: u32,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     /// What the records change, for the next checkpoint.
     pub(super) changes: Vec<Change>,
 }
 
 impl OpenGroup {
-    fn new(first: Lsn, mut bytes: Vec<u8>) -> OpenGroup {
+    fn new(first: Lsn, mut bytes: Buffer) -> OpenGroup {
         bytes.clear();
-        bytes.resize(GROUP_HEADER_BYTES, 0);
+        bytes.resize(GROUP_HEADER_BYTES);
         OpenGroup {
             first,
             records: 0,
@@ -34,9 +35,9 @@ impl OpenGroup {
 
     /// A group for one entry that is too large to share one. It has no LSN yet.
     pub(super) fn alone(entry: &Entry<'_>) -> OpenGroup {
-        let bytes = Vec::with_capacity(GROUP_HEADER_BYTES + entry.bytes);
+        let bytes = Buffer::with_capacity(GROUP_HEADER_BYTES + entry.bytes);
         let mut group = OpenGroup::new(Lsn(0), bytes);
-        entry.encode(&mut group.bytes);
+        entry.encode(group.bytes.end());
         group.records = 1;
         group
     }
@@ -125,7 +126,7 @@ impl Pending {
     /// Appends the record of these changes, whose encoded size is `bytes`.
     pub(super) fn push_changes(&mut self, changes: &[Change], bytes: usize) -> Lsn {
         let group = self.group_for(bytes);
-        record::encode_changes(changes, &mut group.bytes);
+        record::encode_changes(changes, group.bytes.end());
         group.records += 1;
         group.changes.extend_from_slice(changes);
         self.count(bytes)
@@ -134,7 +135,7 @@ impl Pending {
     /// Appends an entry that fits a group.
     pub(super) fn push_entry(&mut self, entry: &Entry<'_>) -> Lsn {
         let group = self.group_for(entry.bytes);
-        entry.encode(&mut group.bytes);
+        entry.encode(group.bytes.end());
         group.records += 1;
         self.count(entry.bytes)
     }
@@ -214,17 +215,18 @@ impl Pending {
 
 /// Makes room for `bytes` more in the buffer of a group of up to `max` bytes, doubling it until it
 /// has room for such a group and the zeros behind it, and no more: then it can be used again.
-fn make_room(buffer: &mut Vec<u8>, bytes: usize, max: usize) {
+fn make_room(buffer: &mut Buffer, bytes: usize, max: usize) {
     let needed = buffer.len() + bytes;
     if needed > buffer.capacity() {
         let doubled = (2 * buffer.capacity()).min(max + GROUP_TAIL_BYTES);
-        buffer.reserve_exact(doubled.max(needed) - buffer.len());
+        buffer.make_room(doubled.max(needed));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::group::BLOCK_BYTES;
 
     fn pending() -> Pending {
         Pending::new(Lsn(1), 200, 400)
@@ -291,7 +293,7 @@ mod tests {
                 at = now;
             }
             let group = pending.take(false).unwrap();
-            assert!(group.bytes.capacity() <= max + GROUP_TAIL_BYTES);
+            assert!(group.bytes.capacity() <= max + GROUP_TAIL_BYTES + BLOCK_BYTES);
             let now = Instant::now();
             assert!(pending.spares.keep(group.bytes, now).is_empty());
         }

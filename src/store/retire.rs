@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::buffer::Buffer;
 use super::disk::File;
 use super::logdir::{file_path, reserve_path};
 use super::recover::spare_path;
@@ -85,9 +86,8 @@ impl Upkeep {
     }
 
     fn retire_file(&self, span: &Span) -> Result<(), StoreError> {
-        let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
-        let path = file_path(log_dir, span.number);
-        match disk.open(&path) {
+        let path = file_path(&self.site.log_dir, span.number);
+        match self.site.open(&path) {
             Ok(file) => {
                 let bytes = file.size().map_err(StoreError::io("measure", &path))?;
                 if bytes != self.site.file_bytes || !self.use_again(&path, file)? {
@@ -208,21 +208,24 @@ impl Upkeep {
     }
 
     fn fill(&self, path: &Path) -> Result<Arc<dyn File>, StoreError> {
-        let file = self
-            .site
-            .disk
-            .create(path)
-            .map_err(StoreError::io("create", path))?;
-        let zeros = vec![0; FILL_PIECE_BYTES];
-        let mut offset = 0;
+        let created = self.site.disk.create(path);
+        created.map_err(StoreError::io("create", path))?;
+        let file = self.site.open(path).map_err(StoreError::io("open", path))?;
+        self.fill_from(path, &*file, 0)?;
+        Ok(file)
+    }
+
+    /// Writes zeros from `offset` up to a whole file, and syncs.
+    fn fill_from(&self, path: &Path, file: &dyn File, mut offset: u64) -> Result<(), StoreError> {
+        let mut zeros = Buffer::default();
+        zeros.resize(FILL_PIECE_BYTES);
         while offset < self.site.file_bytes {
             let piece = (self.site.file_bytes - offset).min(FILL_PIECE_BYTES as u64);
             file.pwrite(&zeros[..piece as usize], offset)
                 .map_err(StoreError::io("fill", path))?;
             offset += piece;
         }
-        file.sync_data().map_err(StoreError::io("sync", path))?;
-        Ok(file)
+        file.sync_data().map_err(StoreError::io("sync", path))
     }
 
     /// Gives up a file of the reserve, the last one too, so that a checkpoint or snapshot fits a full

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::buffer::Buffer;
 use super::group::{BLOCK_BYTES, GROUP_MAX_BYTES};
 use super::writer::GROW_BYTES;
 
@@ -11,7 +12,7 @@ const SPARES_MAX: usize = 8;
 /// The zeros that are written behind a group: up to a whole block, and where the file grows.
 pub(super) const GROUP_TAIL_BYTES: usize = BLOCK_BYTES + GROW_BYTES as usize;
 /// What the buffer of a group takes at most.
-const SPARE_MAX_BYTES: usize = GROUP_MAX_BYTES + GROUP_TAIL_BYTES;
+const SPARE_MAX_BYTES: usize = GROUP_MAX_BYTES + GROUP_TAIL_BYTES + BLOCK_BYTES;
 /// A buffer that was not used for so long, or is much larger than all groups of that time, is
 /// given back.
 const SPARE_IDLE: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ const SPARE_MIN_BYTES: usize = 256 << 10;
 /// The buffers that wait to be used again.
 #[derive(Debug)]
 pub(super) struct Spares {
-    buffers: Vec<Vec<u8>>,
+    buffers: Vec<Buffer>,
     /// The fewest there were since `since`: so many are not needed.
     idle: usize,
     /// The largest group since then.
@@ -41,7 +42,7 @@ impl Spares {
     }
 
     /// A buffer, used before if there is one.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    pub(super) fn take(&mut self) -> Buffer {
         let buffer = self.buffers.pop().unwrap_or_default();
         self.idle = self.idle.min(self.buffers.len());
         buffer
@@ -49,7 +50,7 @@ impl Spares {
 
     /// Takes the buffer of a group that was written. Returns what is not needed any more, to be
     /// dropped where nobody waits for it.
-    pub(super) fn keep(&mut self, buffer: Vec<u8>, now: Instant) -> Vec<Vec<u8>> {
+    pub(super) fn keep(&mut self, buffer: Buffer, now: Instant) -> Vec<Buffer> {
         self.largest = self.largest.max(buffer.len());
         if self.buffers.len() >= SPARES_MAX || buffer.capacity() > SPARE_MAX_BYTES {
             return vec![buffer];
@@ -61,12 +62,12 @@ impl Spares {
     /// How long to wait for work before [`trim`](Self::trim) has something to do; `None` if there
     /// is nothing to give back.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let is_large = |buffer: &Vec<u8>| buffer.capacity() > SPARE_MIN_BYTES;
+        let is_large = |buffer: &Buffer| buffer.capacity() > SPARE_MIN_BYTES;
         self.buffers.iter().any(is_large).then_some(SPARE_IDLE)
     }
 
     /// Hands out the buffers that nobody needed lately, or that are too large for what came.
-    pub(super) fn trim(&mut self, now: Instant) -> Vec<Vec<u8>> {
+    pub(super) fn trim(&mut self, now: Instant) -> Vec<Buffer> {
         if now.duration_since(self.since) < SPARE_IDLE {
             return Vec::new();
         }
@@ -88,10 +89,9 @@ impl Spares {
 mod tests {
     use super::*;
 
-    fn buffer(bytes: usize) -> Vec<u8> {
-        let mut buffer = Vec::new();
-        buffer.reserve_exact(bytes);
-        buffer.resize(bytes, 0);
+    fn buffer(bytes: usize) -> Buffer {
+        let mut buffer = Buffer::default();
+        buffer.resize(bytes);
         buffer
     }
 
@@ -99,8 +99,9 @@ mod tests {
     fn a_buffer_of_the_largest_group_is_used_again() {
         let now = Instant::now();
         let mut spares = Spares::new(now);
-        assert!(spares.keep(buffer(SPARE_MAX_BYTES), now).is_empty());
-        assert_eq!(spares.take().capacity(), SPARE_MAX_BYTES);
+        let largest = buffer(GROUP_MAX_BYTES + GROUP_TAIL_BYTES);
+        assert!(spares.keep(largest, now).is_empty());
+        assert!(spares.take().capacity() >= GROUP_MAX_BYTES + GROUP_TAIL_BYTES);
         assert_eq!(spares.take().capacity(), 0);
     }
 
@@ -120,7 +121,7 @@ mod tests {
         let start = Instant::now();
         let mut spares = Spares::new(start);
         spares.keep(buffer(1 << 20), start);
-        spares.keep(Vec::new(), start);
+        spares.keep(Buffer::default(), start);
         assert_eq!(spares.patience(), Some(SPARE_IDLE));
         // The large group itself came within this time.
         assert!(spares.trim(start + SPARE_IDLE).is_empty());
@@ -141,7 +142,7 @@ mod tests {
         let mut given_back = 0;
         for seconds in 1..=10 {
             let mut used = spares.take();
-            used.truncate(100);
+            used.resize(used.len().min(100));
             given_back += spares
                 .keep(used, start + Duration::from_secs(seconds))
                 .len();
@@ -178,7 +179,7 @@ mod tests {
             } else {
                 buffer
             };
-            buffer.resize(1 << 20, 0);
+            buffer.resize(1 << 20);
             assert!(
                 spares
                     .keep(buffer, start + Duration::from_secs(seconds))

@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tracing::warn;
@@ -100,9 +101,19 @@ pub(super) struct LogSite {
     /// The last record on the device in the log when it began.
     pub(super) on_device: Lsn,
     pub(super) file_bytes: u64,
+    /// Groups are synced: nothing is gained by a page cache that has to write them at once.
+    pub(super) is_synced: bool,
 }
 
 impl LogSite {
+    /// Opens a file that is filled, or is about to be.
+    pub(super) fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        match self.is_synced {
+            true => self.disk.open_direct(path),
+            false => self.disk.open(path),
+        }
+    }
+
     /// The last record in the log before `first`.
     fn before(&self, first: Lsn) -> Lsn {
         if first == self.begins_after.next() {
@@ -155,6 +166,8 @@ pub(super) struct Written {
     pub(super) bytes: u64,
     /// How much of the file is used now.
     pub(super) used: u64,
+    /// How long writing took.
+    pub(super) took: Duration,
 }
 
 impl Writer {
@@ -280,11 +293,11 @@ impl Writer {
         let length = group.bytes.len();
         let at = active.at.max(FIRST_GROUP_AT);
         seal(&site, active.number, at, group, synced);
-        pad(&mut group.bytes, whole_blocks(length));
+        group.bytes.resize(whole_blocks(length));
         let end = at + group.bytes.len() as u64;
         let before = active.filled;
         let written = active.put(&site, group, synced);
-        group.bytes.truncate(length);
+        group.bytes.resize(length);
         if active.filled != before
             && let Some(span) = self.files.lock().spans.back_mut()
         {
@@ -298,6 +311,7 @@ impl Writer {
             path,
             bytes,
             used: end,
+            took: Duration::ZERO,
         })
     }
 }
@@ -312,11 +326,11 @@ impl Active {
             return self.write(site, group, synced);
         }
         let filled = end.next_multiple_of(GROW_BYTES).min(self.capacity);
-        pad(&mut group.bytes, length + (filled - end) as usize);
+        group.bytes.resize(length + (filled - end) as usize);
         match self.write(site, group, synced) {
             Ok(()) => self.filled = filled,
             Err(error) if is_disk_full(&error) => {
-                group.bytes.truncate(length);
+                group.bytes.resize(length);
                 self.write(site, group, synced)?;
                 self.filled = end;
             }
@@ -342,12 +356,6 @@ impl Active {
         self.file.pwrite(&header.encode(&site.identity), 0)?;
         self.file.pwrite(&group.bytes, FIRST_GROUP_AT)
     }
-}
-
-/// Makes the bytes longer with zeros, without room for more.
-fn pad(bytes: &mut Vec<u8>, length: usize) {
-    bytes.reserve_exact(length.saturating_sub(bytes.len()));
-    bytes.resize(length, 0);
 }
 
 fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced: Lsn) {
