@@ -418,6 +418,7 @@ impl Parts {
             snapshot_at: Instant::now(),
             checkpoint_written: 0,
             snapshot_written: 0,
+            snapshot_bytes: 0,
             status: Arc::new(Mutex::new(status)),
         };
         let parts = Parts {

@@ -37,7 +37,7 @@ pub struct StoreOptions {
     pub checkpoint_log_bytes: u64,
     /// … or so long after the last one, if there is anything to write.
     pub checkpoint_interval: Duration,
-    /// A definitions snapshot is made after so much log.
+    /// A definitions snapshot is made after so much log, or more where the snapshot is large.
     pub snapshot_log_bytes: u64,
     /// The catalogue's page cache.
     pub catalogue_cache_bytes: u64,
@@ -62,7 +62,7 @@ impl StoreOptions {
             entry_max_bytes: ENTRY_MAX_BYTES,
             checkpoint_log_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(60),
-            snapshot_log_bytes: 256 << 20,
+            snapshot_log_bytes: 64 << 20,
             catalogue_cache_bytes: 16 << 20,
         }
     }

@@ -89,8 +89,7 @@ impl Upkeep {
         let path = file_path(&self.site.log_dir, span.number);
         match self.site.open(&path) {
             Ok(file) => {
-                let bytes = file.size().map_err(StoreError::io("measure", &path))?;
-                if bytes != self.site.file_bytes || !self.use_again(&path, file)? {
+                if !self.is_whole(&path, &*file)? || !self.use_again(&path, file)? {
                     self.remove(&path)?;
                 }
             }
@@ -99,6 +98,24 @@ impl Upkeep {
         }
         self.core.files.lock().spans.pop_front();
         Ok(())
+    }
+
+    /// Whether the file is as large as it should be. One that had to grow ended where a group did
+    /// not fit: the little that is missing is cheaper than to fill another.
+    fn is_whole(&self, path: &Path, file: &dyn File) -> Result<bool, StoreError> {
+        let whole = self.site.file_bytes;
+        let bytes = file.size().map_err(StoreError::io("measure", path))?;
+        if bytes == whole {
+            return Ok(true);
+        }
+        if bytes < whole / 2 || bytes > whole || self.core.is_blocked() {
+            return Ok(false);
+        }
+        let filled = self.fill_from(path, file, bytes);
+        if let Err(error) = &filled {
+            debug!(%error, "an old log file could not be filled up");
+        }
+        Ok(filled.is_ok())
     }
 
     fn remove(&self, path: &Path) -> Result<(), StoreError> {

@@ -110,17 +110,20 @@ impl<'a> SnapshotWriter<'a> {
 
     /// Puts the snapshot, which holds every change up to `mark`, in the place of the one before.
     /// No entry of the log up to `floor` is needed with it.
+    /// Returns how many bytes of entries it has.
     pub(super) fn finish(
         mut self,
         identity: &Identity,
         mark: Lsn,
         floor: Lsn,
-    ) -> Result<(), StoreError> {
-        let done = self.write_rest(identity, mark, floor);
-        if done.is_err() {
-            self.abandon();
+    ) -> Result<u64, StoreError> {
+        match self.write_rest(identity, mark, floor) {
+            Ok(()) => Ok(self.extent.bytes),
+            Err(error) => {
+                self.abandon();
+                Err(error)
+            }
         }
-        done
     }
 
     fn write_rest(&mut self, identity: &Identity, mark: Lsn, floor: Lsn) -> Result<(), StoreError> {
@@ -157,6 +160,11 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// How many bytes of entries it has.
+    pub(super) fn bytes(&self) -> u64 {
+        self.extent.bytes
+    }
+
     /// Opens the snapshot and reads its header; `None` if there is none.
     pub(super) fn open(
         disk: &dyn Disk,
@@ -312,7 +320,7 @@ mod tests {
         Path::new("/sim")
     }
 
-    fn write(disk: &SimDisk, value: &[u8], mark: u64) -> Result<(), StoreError> {
+    fn write(disk: &SimDisk, value: &[u8], mark: u64) -> Result<u64, StoreError> {
         let mut writer = SnapshotWriter::create(disk, dir())?;
         writer.push(b"a", value);
         writer.push(b"b", &[7; 100]);

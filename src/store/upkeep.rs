@@ -27,6 +27,8 @@ const RETRY_PART: u64 = 8;
 const FILES_SLACK: u64 = 1;
 /// How long to wait for the records the floor relies on.
 const FLOOR_PATIENCE: Duration = Duration::from_secs(1);
+/// A snapshot is made after so many times as much log as it is large, at least.
+const SNAPSHOT_PART: u64 = 4;
 /// A checkpoint or snapshot that failed is left alone for so long, unless it is asked for.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// How often upkeep looks while the log is long, or the disk full.
@@ -70,6 +72,8 @@ pub(super) struct Upkeep {
     pub(super) snapshot_at: Instant,
     pub(super) checkpoint_written: u64,
     pub(super) snapshot_written: u64,
+    /// How large the last snapshot was.
+    pub(super) snapshot_bytes: u64,
     pub(super) status: Arc<Mutex<UpkeepStatus>>,
 }
 
@@ -130,7 +134,10 @@ impl Upkeep {
             return;
         };
         match found.verify() {
-            Ok(()) => (self.snapshot, self.snapshot_floor) = (found.mark, found.floor),
+            Ok(()) => {
+                (self.snapshot, self.snapshot_floor) = (found.mark, found.floor);
+                self.snapshot_bytes = found.bytes();
+            }
             Err(error) => {
                 error!(%error, "the definitions snapshot is damaged: writing a new one");
                 self.snapshot_wanted = true;
@@ -168,6 +175,7 @@ impl Upkeep {
 
     fn is_snapshot_due(&self, asked: bool) -> bool {
         let limit = self.core.options.snapshot_log_bytes;
+        let limit = limit.max(SNAPSHOT_PART * self.snapshot_bytes);
         let failed = self.status.lock().snapshot_error.is_some();
         if failed && !asked && self.snapshot_at.elapsed() < FAILED_PAUSE {
             return false;
@@ -322,8 +330,9 @@ impl Upkeep {
         let result = self.write_snapshot();
         let mut status = self.status.lock();
         match result {
-            Ok(()) => {
+            Ok(bytes) => {
                 (self.snapshot, self.snapshot_floor) = (self.checkpoint, self.checkpoint_floor);
+                self.snapshot_bytes = bytes;
                 self.snapshot_wanted = false;
                 self.snapshot_written = written;
                 status.snapshot_error = None;
@@ -340,7 +349,7 @@ impl Upkeep {
         }
     }
 
-    fn write_snapshot(&mut self) -> Result<(), StoreError> {
+    fn write_snapshot(&mut self) -> Result<u64, StoreError> {
         let mut writer = SnapshotWriter::create(&*self.site.disk, &self.core.options.dir)?;
         let Some(catalogue) = self.catalogue.take() else {
             writer.abandon();

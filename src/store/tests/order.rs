@@ -174,3 +174,51 @@ fn the_next_file_is_filled_and_durable_before_it_is_needed() {
     driven.fill_file("key");
     assert!(!site.log_files().contains(&log_file(3)));
 }
+
+#[test]
+fn a_file_that_had_to_grow_is_filled_up_and_used_again() {
+    let mut site = Site::new();
+    // No multiple of the steps it grows in.
+    site.options.log_file_bytes = 600 << 10;
+    site.options.log_max_bytes = 6000 << 10;
+    site.options.pending_max_bytes = 600 << 10;
+    site.options.snapshot_log_bytes = 1;
+    let (mut driven, _) = site.open();
+    for bytes in [150_000, 150_000, 150_000, 200_000] {
+        driven.write("key", vec![1; bytes]);
+    }
+    assert_eq!(site.disk.contents(&log_file(1)).len(), 512 << 10);
+    site.disk.record_events();
+    driven.checkpoint();
+    let events = site.disk.take_events();
+    let filled = position(&events, |e| *e == Event::Sync(log_file(1)));
+    let renamed = position(&events, |e| *e == Event::Rename(log_file(1), log_file(3)));
+    assert!(filled.is_some() && filled < renamed, "{events:?}");
+    assert_eq!(site.disk.contents(&log_file(3)).len(), 600 << 10);
+}
+
+#[test]
+fn a_large_snapshot_is_not_made_as_often_as_a_small_one() {
+    let mut site = Site::new();
+    site.options.checkpoint_log_bytes = FILE_BYTES;
+    site.options.snapshot_log_bytes = FILE_BYTES;
+    let (mut driven, _) = site.open();
+    let next_after = |driven: &mut Driven| {
+        let (before, mut bytes) = (driven.parts.upkeep.snapshot, 0);
+        while driven.parts.upkeep.snapshot == before {
+            driven.write("key", vec![1; 10_000]);
+            bytes += 10_000;
+            driven.parts.upkeep.round(false).unwrap();
+        }
+        bytes
+    };
+    next_after(&mut driven);
+    let small = next_after(&mut driven);
+    assert!(small <= 2 * FILE_BYTES, "{small}");
+    for key in ["a", "b", "c"] {
+        driven.write(key, vec![1; 50_000]);
+    }
+    next_after(&mut driven);
+    let large = next_after(&mut driven);
+    assert!((500_000..700_000).contains(&large), "{large}");
+}
