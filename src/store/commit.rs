@@ -171,17 +171,19 @@ impl Core {
         }
     }
 
-    /// Waits before the next try; `false` if the store is to stop instead.
+    /// Waits before the next try; `false` if there is to be none, because the store stops. One that
+    /// is closed meanwhile tries once more: then the reserve may be used for all.
     fn wait_to_retry(&self, first: Lsn) -> bool {
         let mut queue = self.queue.lock();
-        if queue.phase == Phase::Open {
-            if !queue.pending.holds_back_freeing(first) {
-                queue.waiting = Waiting::ForFreeing;
-            }
-            self.work.wait_for(&mut queue, RETRY_AFTER);
-            queue.waiting = Waiting::No;
+        if queue.phase != Phase::Open {
+            return false;
         }
-        queue.phase == Phase::Open
+        if !queue.pending.holds_back_freeing(first) {
+            queue.waiting = Waiting::ForFreeing;
+        }
+        self.work.wait_for(&mut queue, RETRY_AFTER);
+        queue.waiting = Waiting::No;
+        queue.phase != Phase::Stopped
     }
 
     fn sync(&self, written: &Written) -> Result<(), StoreError> {

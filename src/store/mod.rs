@@ -178,7 +178,8 @@ impl Store {
     }
 
     /// Tells the store whom to ask which entries are still needed. Until then no log is recycled
-    /// beyond the floor the start found. The owner is let go by [`close`](Self::close).
+    /// beyond the floor the start found. The owner is let go by [`close`](Self::close); one that
+    /// holds a store itself keeps it open until then.
     pub fn attach(&self, owner: Arc<dyn Owner>) {
         *self.inner.core.owner.lock() = Some(owner);
         self.inner.core.requests.look();
@@ -409,6 +410,7 @@ impl Parts {
             reserve_tried_at: None,
             snapshot_wanted: opened.snapshot_wanted,
             checkpointed_at: Instant::now(),
+            snapshot_at: Instant::now(),
             checkpoint_written: 0,
             snapshot_written: 0,
             status: Arc::new(Mutex::new(status)),

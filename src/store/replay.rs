@@ -286,7 +286,7 @@ impl Reader<'_> {
                 || (header.follows == expected.before() && header.first <= known.next())
         };
         // The last one: those before it were left without a whole group.
-        if let Some((next, _)) = later().filter(|(_, header)| continues(header)).last() {
+        if let Some((next, _)) = later().rev().find(|(_, header)| continues(header)) {
             return Ok(Behind::Successor(next));
         }
         if let Some((next, header)) = later().find(|(_, header)| header.first < expected) {
@@ -300,10 +300,11 @@ impl Reader<'_> {
         if let Some(group) = self.later_group(&files[index], scan_from)? {
             return Ok(Behind::Group(group));
         }
-        let follows = later().filter(|(_, header)| header.follows == expected.before());
+        let follows = |header: &LogHeader| header.follows == expected.before();
         let proves = |header: &LogHeader| self.goes_on_with(header.first, header.synced);
-        let proof = follows
-            .last()
+        let proof = later()
+            .rev()
+            .find(|(_, header)| follows(header))
             .or_else(|| later().find(|(_, header)| proves(header)));
         Ok(proof.map_or(Behind::Nothing, |(next, _)| Behind::File(next)))
     }

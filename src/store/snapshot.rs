@@ -14,6 +14,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::debug;
+
 use super::disk::{Disk, File, publish_file, temporary_name};
 use super::layout::{Cursor, HEADER_BYTES, Header, Identity, Magic, read_header, write_header};
 use super::{Lsn, Map, StoreError};
@@ -99,6 +101,13 @@ impl<'a> SnapshotWriter<'a> {
         temporary_name(&self.path)
     }
 
+    /// Leaves the snapshot unfinished and gives its space back.
+    pub(super) fn abandon(self) {
+        if let Err(error) = self.disk.remove(&self.temporary()) {
+            debug!(%error, "a half-written snapshot could not be removed");
+        }
+    }
+
     /// Puts the snapshot, which holds every change up to `mark`, in the place of the one before.
     /// No entry of the log up to `floor` is needed with it.
     pub(super) fn finish(
@@ -107,6 +116,14 @@ impl<'a> SnapshotWriter<'a> {
         mark: Lsn,
         floor: Lsn,
     ) -> Result<(), StoreError> {
+        let done = self.write_rest(identity, mark, floor);
+        if done.is_err() {
+            self.abandon();
+        }
+        done
+    }
+
+    fn write_rest(&mut self, identity: &Identity, mark: Lsn, floor: Lsn) -> Result<(), StoreError> {
         self.write_piece();
         if let Some(error) = self.failed.take() {
             return Err(error);

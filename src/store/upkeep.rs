@@ -27,6 +27,8 @@ const RETRY_PART: u64 = 8;
 const FILES_SLACK: u64 = 1;
 /// How long to wait for the records the floor relies on.
 const FLOOR_PATIENCE: Duration = Duration::from_secs(1);
+/// A checkpoint or snapshot that failed is left alone for so long, unless it is asked for.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often upkeep looks while the log is long, or the disk full.
 const PRESSED_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -65,6 +67,7 @@ pub(super) struct Upkeep {
     /// There is no such snapshot although log may have been recycled.
     pub(super) snapshot_wanted: bool,
     pub(super) checkpointed_at: Instant,
+    pub(super) snapshot_at: Instant,
     pub(super) checkpoint_written: u64,
     pub(super) snapshot_written: u64,
     pub(super) status: Arc<Mutex<UpkeepStatus>>,
@@ -87,7 +90,7 @@ impl Upkeep {
         } else {
             Ok(())
         };
-        if done.is_ok() && self.is_snapshot_due() {
+        if done.is_ok() && self.is_snapshot_due(asked) {
             self.snapshot_with_reserve();
         }
         self.retire();
@@ -142,6 +145,10 @@ impl Upkeep {
 
     fn is_checkpoint_due(&self) -> bool {
         let options = &self.core.options;
+        let failed = self.status.lock().checkpoint_error.is_some();
+        if failed && self.checkpointed_at.elapsed() < FAILED_PAUSE {
+            return false;
+        }
         let (upto, floor) = (self.core.dirty.lock().upto, self.floor.known());
         let written = self.core.written.load(Ordering::Relaxed) - self.checkpoint_written;
         let recorded = self.checkpoint.min(self.checkpoint_floor);
@@ -156,8 +163,12 @@ impl Upkeep {
         self.snapshot < self.checkpoint || self.snapshot_floor < self.checkpoint_floor
     }
 
-    fn is_snapshot_due(&self) -> bool {
+    fn is_snapshot_due(&self, asked: bool) -> bool {
         let limit = self.core.options.snapshot_log_bytes;
+        let failed = self.status.lock().snapshot_error.is_some();
+        if failed && !asked && self.snapshot_at.elapsed() < FAILED_PAUSE {
+            return false;
+        }
         let written = self.core.written.load(Ordering::Relaxed) - self.snapshot_written;
         let recorded = self.snapshot.min(self.snapshot_floor);
         let possible = self.checkpoint.min(self.checkpoint_floor);
@@ -302,6 +313,7 @@ impl Upkeep {
 
     /// Writes the catalogue's entries to a new snapshot; returns whether the disk was too full.
     fn snapshot(&mut self) -> bool {
+        self.snapshot_at = Instant::now();
         let written = self.core.written.load(Ordering::Relaxed);
         let result = self.write_snapshot();
         let mut status = self.status.lock();
@@ -314,22 +326,26 @@ impl Upkeep {
                 false
             }
             Err(error) => {
-                warn!(%error, "the definitions snapshot could not be written");
                 let full = error.is_disk_full();
-                status.snapshot_error = Some(Arc::new(error));
+                let error = Arc::new(error);
+                if status.snapshot_error.replace(Arc::clone(&error)).is_none() {
+                    warn!(%error, "the definitions snapshot could not be written");
+                }
                 full
             }
         }
     }
 
     fn write_snapshot(&mut self) -> Result<(), StoreError> {
+        let mut writer = SnapshotWriter::create(&*self.site.disk, &self.core.options.dir)?;
         let Some(catalogue) = self.catalogue.take() else {
+            writer.abandon();
             return Err(StoreError::Closed);
         };
-        let mut writer = SnapshotWriter::create(&*self.site.disk, &self.core.options.dir)?;
         let scanned = catalogue.scan(&mut |key, value| writer.push(key, value));
         if let Err(error) = scanned {
             // Left closed: the next checkpoint opens it anew and finds out what is wrong.
+            writer.abandon();
             return Err(self.catalogue_error(&error));
         }
         self.catalogue = Some(catalogue);
@@ -349,8 +365,9 @@ impl Upkeep {
         status.floor = self.floor.known();
         match done {
             Some(Err(error)) => {
-                error!(%error, "checkpoint failed: the log is kept");
-                status.checkpoint_error = Some(Arc::clone(error));
+                if status.checkpoint_error.replace(Arc::clone(error)).is_none() {
+                    error!(%error, "checkpoints fail: the log is kept");
+                }
                 wake_at = self.core.written.load(Ordering::Relaxed) + interval / RETRY_PART;
             }
             Some(Ok(())) if status.checkpoint_error.take().is_some() => {

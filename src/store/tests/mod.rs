@@ -125,6 +125,14 @@ impl Driven {
         lsn
     }
 
+    /// Appends and commits so many entries of so many bytes.
+    #[track_caller]
+    fn enter_all(&mut self, count: usize, bytes: usize) {
+        for _ in 0..count {
+            self.enter(bytes);
+        }
+    }
+
     #[track_caller]
     fn put(&self, key: &str, value: impl AsRef<[u8]>) -> Lsn {
         self.parts

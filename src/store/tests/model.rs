@@ -337,6 +337,65 @@ fn check(runs: &[Run], durability: Durability) {
     assert!(start(&site, &mut model, expected).is_some(), "it opens");
 }
 
+/// Two runs with all that happens to a log: entries small and larger than a file, floors,
+/// checkpoints, files that are recycled, one that is removed.
+fn eventful(end: End) -> Vec<Run> {
+    let change = || Op::Append(vec![(1, Some(3_000)), (2, None)]);
+    let round = |part| {
+        let large = Op::Enter(if part == 200 { 100_000 } else { 30_000 }, false);
+        let ops = [change(), Op::Enter(20_000, false), Op::Commit, large];
+        let rest = [Op::Commit, Op::LetGo(part), Op::Look, Op::Enter(50, true)];
+        ops.into_iter()
+            .chain(rest)
+            .chain([Op::Commit, Op::Checkpoint])
+    };
+    let ops: Vec<_> = [0, 100, 200, 255, 50, 255]
+        .into_iter()
+        .flat_map(round)
+        .collect();
+    let first = Run {
+        ops: ops.clone(),
+        end: End::Close(false),
+    };
+    vec![first, Run { ops, end }]
+}
+
+/// An eventful run takes fewer operations on the disk.
+const OPERATIONS: u64 = 200;
+
+#[test]
+fn a_crash_at_any_operation_of_an_eventful_run_loses_nothing_and_brings_nothing_back() {
+    for after in 0..OPERATIONS {
+        let end = match after % 4 {
+            0 => End::Kill(after),
+            1 => End::PowerLossAndDamage(after, after),
+            _ => End::PowerLoss(after, after),
+        };
+        check(&eventful(end), Durability::Fsync);
+    }
+}
+
+#[test]
+fn an_eventful_run_is_over_before_its_last_crash_and_has_files_come_and_go() {
+    let site = small_site(Durability::Fsync);
+    site.disk.crash_after(OPERATIONS);
+    let mut model = Model::new();
+    let sound = Expected {
+        promised: true,
+        synced: true,
+        damaged: false,
+    };
+    let (mut driven, held) = start(&site, &mut model, sound).expect("it opens");
+    site.disk.record_events();
+    let run = &eventful(End::Close(true))[1];
+    assert!(perform(&mut driven, &mut model, &held, &run.ops));
+    let events = site.disk.take_events();
+    let count = |wanted: fn(&sim::Event) -> bool| events.iter().filter(|e| wanted(e)).count();
+    assert!(count(|event| matches!(event, sim::Event::Remove(_))) > 0);
+    assert!(count(|event| matches!(event, sim::Event::Rename(..))) > 5);
+    assert!(!site.disk.is_crashed());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

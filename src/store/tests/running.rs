@@ -7,7 +7,7 @@ use super::*;
 
 /// Waits until `reached`; the deadline is for a defect, not for a slow machine.
 #[track_caller]
-fn wait_until(what: &str, reached: impl Fn() -> bool) {
+pub(super) fn wait_until(what: &str, reached: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !reached() {
         assert!(Instant::now() < deadline, "{what} did not happen");
@@ -15,7 +15,7 @@ fn wait_until(what: &str, reached: impl Fn() -> bool) {
     }
 }
 
-fn start_with(site: &Site, notify: core::Notify) -> Store {
+pub(super) fn start_with(site: &Site, notify: core::Notify) -> Store {
     let (disk, catalogue) = (
         Arc::new(site.disk.clone()),
         Arc::new(site.catalogue.clone()),
@@ -223,4 +223,44 @@ fn many_threads_append_and_every_record_is_there() {
     });
     store.close().unwrap();
     assert_eq!(site.open().1.entries.len(), 400);
+}
+
+#[test]
+fn the_status_counts_syncs_and_what_the_log_occupies() {
+    let site = Site::new();
+    let store = site.start();
+    let before = store.status();
+    assert_eq!((before.syncs.count, before.last_group_bytes), (0, 0));
+    for bytes in [10, 20_000] {
+        let lsn = store.append_entry(2, &[&vec![0; bytes]]);
+        store.wait_durable(lsn).unwrap();
+    }
+    let status = store.status();
+    assert_eq!(status.syncs.count, 2);
+    assert_eq!(status.syncs.times.iter().sum::<u64>(), 2);
+    // A header, a block and five blocks.
+    assert_eq!(status.syncs.bytes, 7 * 4096);
+    assert_eq!(status.last_group_bytes, 5 * 4096);
+    assert_eq!((status.log_files, status.log_bytes), (1, FILE_BYTES));
+    assert!(!status.backlogged);
+    assert_eq!(status.floor, Lsn(0));
+    store.checkpoint().unwrap();
+    assert_eq!(store.status().floor, Lsn(2));
+}
+
+#[test]
+fn a_busy_log_thread_is_left_alone_and_an_idle_one_is_woken_once() {
+    let site = Site::new();
+    let store = site.start();
+    site.disk.hold_syncs();
+    let first = store.append_entry(2, &[b"wakes"]);
+    wait_until("the sync", || site.disk.hanging_syncs() == 1);
+    let core = &store.inner.core;
+    for _ in 0..10 {
+        store.append_entry(2, &[b"does not"]);
+        assert_eq!(core.queue.lock().waiting, core::Waiting::No);
+    }
+    site.disk.release_syncs();
+    store.wait_durable(Lsn(first.0 + 10)).unwrap();
+    assert_eq!(store.status().syncs.count, 2);
 }
