@@ -7,28 +7,37 @@ use broker_core::broker::Broker;
 use broker_core::host;
 use broker_core::queue::Command;
 use broker_core::queue::handle::QueueHandle;
+use broker_core::time::Timestamp;
 use broker_core::turns::Needed;
 use tracing::warn;
 
-use crate::clock::Clock;
+use crate::defects::{Defect, is_planted};
 use crate::store::{Lsn, Owner, Store};
 
 /// How long a stopping broker waits for messages to leave the log. What is left is replayed.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Tells the time.
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// The broker as the owner of the store's entries.
-pub(crate) struct Keeper {
+pub struct Keeper {
     broker: Weak<Broker>,
     store: Store,
     clock: Clock,
 }
 
 impl Keeper {
-    pub(crate) fn new(broker: &Arc<Broker>, store: Store, clock: Clock) -> Arc<Keeper> {
+    /// The owner of what the queues of `broker` append to `store`.
+    pub fn new(
+        broker: &Arc<Broker>,
+        store: Store,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Arc<Keeper> {
         Arc::new(Keeper {
             broker: Arc::downgrade(broker),
             store,
-            clock,
+            clock: Box::new(clock),
         })
     }
 
@@ -52,9 +61,7 @@ impl Keeper {
     /// Messages that expire meanwhile add to the log, so it is asked again until nothing is left.
     pub(crate) fn release_all(&self) {
         let deadline = Instant::now() + RELEASE_TIMEOUT;
-        while let Some(holding) = self.holding(Lsn(u64::MAX)) {
-            let last = self.store.appended();
-            release(&holding, last, self.clock);
+        while let Some((holding, last)) = self.ask_for_all() {
             while holding.iter().any(|queue| needs(queue, last)) {
                 if Instant::now() >= deadline {
                     let queues = holding.len();
@@ -64,6 +71,14 @@ impl Keeper {
                 std::thread::park_timeout(Duration::from_millis(2));
             }
         }
+    }
+
+    /// Asks all queues that need anything of the log to let it go so far. None when none does.
+    pub fn ask_for_all(&self) -> Option<(Vec<Arc<QueueHandle>>, Lsn)> {
+        let holding = self.holding(Lsn(u64::MAX))?;
+        let last = self.store.appended();
+        release(&holding, last, (self.clock)());
+        Some((holding, last))
     }
 
     /// The queues that need something of the log up to a record, if there are any.
@@ -78,8 +93,7 @@ fn needs(queue: &QueueHandle, upto: Lsn) -> bool {
     queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0)
 }
 
-fn release(queues: &[Arc<QueueHandle>], upto: Lsn, clock: Clock) {
-    let now = clock.now();
+fn release(queues: &[Arc<QueueHandle>], upto: Lsn, now: Timestamp) {
     for queue in queues {
         let upto = host::Lsn(upto.0);
         queue.submit(now, Command::Release { upto });
@@ -94,6 +108,7 @@ impl Owner for Keeper {
             return last;
         };
         let last = match broker.host().turns().needed() {
+            _ if is_planted(Defect::OpenTurnsForgotten) => last,
             Needed::Nothing => last,
             Needed::From(first) => last.min(Lsn(first.0.saturating_sub(1))),
             // Asked again soon; what is known now may not be said of what comes.
@@ -102,6 +117,7 @@ impl Owner for Keeper {
         let queues = self.queues();
         let needed = queues.iter().filter_map(|queue| queue.needed_from()).min();
         match needed {
+            Some(first) if is_planted(Defect::FloorOneTooHigh) => last.min(Lsn(first.0)),
             Some(first) => last.min(Lsn(first.0.saturating_sub(1))),
             None => last,
         }
@@ -109,7 +125,7 @@ impl Owner for Keeper {
 
     fn release(&self, upto: Lsn) {
         if let Some(holding) = self.holding(upto) {
-            release(&holding, upto, self.clock);
+            release(&holding, upto, (self.clock)());
         }
     }
 }

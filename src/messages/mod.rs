@@ -7,12 +7,16 @@
 //! start: catalogue + log ─ replay ─▶ recovery ─▶ restore ─▶ queues
 //! ```
 
+mod definitions;
 mod journal;
 mod keeper;
+mod page_work;
 mod pager;
 mod restore;
 
-pub(crate) use journal::StoreJournal;
-pub(crate) use keeper::Keeper;
+pub use definitions::restore_definitions;
+pub use journal::StoreJournal;
+pub use keeper::Keeper;
+pub use page_work::{PageWork, Read, Written};
 pub(crate) use pager::Pager;
-pub(crate) use restore::{Recovering, restore};
+pub use restore::{FoundMessages, Recovering, restore};

@@ -12,16 +12,16 @@ use broker_core::message::Records;
 use broker_core::queue::Command;
 use broker_core::queue::handle::{Found, QueueHandle, QueueId};
 use broker_core::recovery::{Recovery, Restored, RestoredQueue};
-use broker_core::vhost::reserve_queue_ids;
+use broker_core::time::Timestamp;
 use tracing::{error, info};
 
-use crate::clock::Clock;
+use crate::defects::{Defect, is_planted};
 use crate::store::pages::{PageAt, Pages};
-use crate::store::{Change, Identity, Lsn, Map, RealDisk, Replay, StoreError};
+use crate::store::{Change, Disk, Identity, Lsn, Map, Replay, StoreError};
 
 /// The messages that are being found, while the store opens.
 #[derive(Default)]
-pub(crate) struct Recovering {
+pub struct Recovering {
     recovery: Recovery,
     /// Queues by the keys of their definitions, which are all that a deletion names.
     ids: HashMap<Vec<u8>, u64>,
@@ -91,15 +91,14 @@ impl Replay for Recovering {
 }
 
 /// Messages that were found, and the segments they lie in.
-pub(crate) struct FoundMessages {
+pub struct FoundMessages {
     restored: Restored,
     last_id: u64,
 }
 
 impl Recovering {
     /// Everything was read.
-    pub(crate) fn finish(self) -> FoundMessages {
-        reserve_queue_ids(QueueId(self.last_id));
+    pub fn finish(self) -> FoundMessages {
         FoundMessages {
             restored: self.recovery.finish(),
             last_id: self.last_id,
@@ -108,18 +107,24 @@ impl Recovering {
 }
 
 impl FoundMessages {
-    /// Opens the pages that are in use.
-    pub(crate) fn open_pages(&self, node: [u8; 16], dir: &Path) -> Result<Pages, StoreError> {
+    /// Opens the pages that are in use, in segments of `segment_bytes`.
+    pub fn open_pages(
+        &self,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        node: [u8; 16],
+        segment_bytes: u64,
+    ) -> Result<Pages, StoreError> {
         let queues = self.restored.queues.iter();
         let named = queues.flat_map(|queue| queue.pages.iter().chain(&queue.dead_pages));
         let opened = Pages::open(
-            Arc::new(RealDisk),
+            disk,
             dir,
             Identity {
                 node,
                 cluster: [0; 16],
             },
-            crate::store::pages::SEGMENT_BYTES,
+            segment_bytes,
             named.map(at),
         )?;
         for missing in &opened.missing {
@@ -130,14 +135,18 @@ impl FoundMessages {
 }
 
 /// Gives the queues their messages. Before any client comes.
-pub(crate) fn restore(
+pub fn restore(
     broker: &Broker,
     found: FoundMessages,
     pages: &Pages,
     is_clean: bool,
-    clock: Clock,
+    now: Timestamp,
 ) {
     let FoundMessages { restored, last_id } = found;
+    if !is_planted(Defect::QueueIdsUsedAgain) {
+        broker.reserve_queue_ids(QueueId(last_id));
+    }
+    let is_clean = is_clean || is_planted(Defect::RedeliveredForgotten);
     let queues = durable_queues(broker);
     let vhosts = broker.vhosts();
     let held: Vec<_> = vhosts
@@ -150,16 +159,16 @@ pub(crate) fn restore(
             continue;
         };
         let found = prepare(queue, pages, is_clean);
-        handle.submit(clock.now(), Command::Restore(Box::new(found)));
+        handle.submit(now, Command::Restore(Box::new(found)));
         messages += handle.counts().ready;
     }
     drop(held);
     for vhost in &vhosts {
-        vhost.move_dead_letters(clock.now());
+        vhost.move_dead_letters(now);
     }
     let deleted = |key: PageKey| key.deleted();
     let orphans: Vec<RawChange> = restored.orphans.into_iter().map(deleted).collect();
-    if !orphans.is_empty() {
+    if !orphans.is_empty() && !is_planted(Defect::OrphansKept) {
         broker.host().journal().append_changes(orphans);
     }
     let tally = restored.tally;
@@ -191,7 +200,10 @@ fn prepare(queue: RestoredQueue, pages: &Pages, is_clean: bool) -> Found {
         obsolete: queue.dead_pages,
         returned: queue.returned,
         placements: queue.placements,
-        next_ordinal: queue.next_ordinal,
+        next_ordinal: match is_planted(Defect::OrdinalsUsedAgain) {
+            true => 1,
+            false => queue.next_ordinal,
+        },
         is_redelivered: !is_clean,
         ..Found::default()
     };

@@ -7,6 +7,7 @@
 
 use super::Lsn;
 use super::core::Core;
+use crate::defects::{Defect, is_planted};
 
 /// What the owner said, and what it may be relied on with.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +59,10 @@ impl Floor {
 
     /// Takes over what the owner said, if all it relied on is durable.
     pub(super) fn settle(&mut self, durable: Lsn) {
-        if let Some(Candidate { floor, .. }) = self.candidate.take_if(|c| c.behind <= durable) {
+        if let Some(Candidate { floor, .. }) = self
+            .candidate
+            .take_if(|c| c.behind <= durable || is_planted(Defect::FloorAtOnce))
+        {
             self.known = self.known.max(floor);
         }
     }

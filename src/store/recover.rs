@@ -22,6 +22,7 @@ use super::record::Change;
 use super::replay::{Damage, Place, Range, Replayed, Sink, replay};
 use super::snapshot::{Snapshot, snapshot_path};
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// The whole map.
 pub type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -276,7 +277,9 @@ impl<'a> Scene<'a> {
             // Without syncs the log may have lost what the floor was recorded with.
             self.report.floor,
         ];
-        dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        if !is_planted(Defect::LsnsUsedAgain) {
+            dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        }
         Ok(Recovery {
             entries,
             dirty,
@@ -330,7 +333,7 @@ impl<'a> Scene<'a> {
         let files = self.log.files_from(from, mark)?;
         let mut found = replay(files, &self.node.identity, range, sink)?;
         // What was read may still be in the system's cache only; from now on it counts.
-        for file in files {
+        for file in files.iter().filter(|_| !is_planted(Defect::ReadNotSynced)) {
             file.file
                 .sync_data()
                 .map_err(StoreError::io("sync", &file.path))?;

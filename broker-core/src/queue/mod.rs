@@ -52,6 +52,7 @@ mod tests;
 mod unacked;
 
 pub use handle::*;
+pub use spare::keep_no_spares;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

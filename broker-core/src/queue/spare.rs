@@ -3,6 +3,8 @@
 //! A buffer of 256 KiB that goes back to the system is faulted in again page by page, which costs
 //! more than filling it. A few are kept here; queues themselves keep none.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::message::Records;
@@ -18,6 +20,15 @@ const SPARE_BYTES_MIN: usize = 32 * 1024;
 const SPARE_BYTES_MAX: usize = 512 * 1024;
 
 static SPARES: Mutex<Vec<Records>> = Mutex::new(Vec::new());
+static KEPT: AtomicUsize = AtomicUsize::new(SPARES_MAX);
+
+/// Keeps no buffer from now on, in the whole process. A buffer may be larger than what was asked
+/// for, so with spares what a queue does depends on what others did before: a simulation, which
+/// must be repeatable, wants none.
+pub fn keep_no_spares() {
+    KEPT.store(0, Ordering::Relaxed);
+    SPARES.lock().clear();
+}
 
 /// An empty buffer for about `bytes`, a kept one if that is worth it.
 pub(super) fn take(bytes: usize) -> Records {
@@ -38,7 +49,7 @@ pub(super) fn give(mut records: Records) {
     if (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&records.capacity()) {
         records.clear();
         let mut spares = SPARES.lock();
-        if spares.len() < SPARES_MAX {
+        if spares.len() < KEPT.load(Ordering::Relaxed) {
             spares.push(records);
         }
     }
