@@ -148,7 +148,7 @@ impl DrivenStore {
     }
 
     /// As [`Store::close`].
-    pub fn close(mut self, mut log: DrivenLog, upkeep: DrivenUpkeep) -> Result<(), StoreError> {
+    pub fn close(mut self, log: &mut DrivenLog, upkeep: DrivenUpkeep) -> Result<(), StoreError> {
         let core = Arc::clone(&self.store.inner.core);
         core.drain();
         while log.step() {}
