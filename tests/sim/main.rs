@@ -12,6 +12,8 @@
 mod client;
 mod coverage;
 mod crash;
+#[cfg(feature = "defects")]
+mod defects;
 mod history;
 mod host;
 mod message;

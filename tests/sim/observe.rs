@@ -1,6 +1,6 @@
 //! What a start makes of a disk: everything durable, read through the queues themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use broker_core::credit::ChannelCredit;
@@ -174,30 +174,31 @@ fn spec(consumer: ConsumerId, inbox: &Arc<Inbox>) -> ConsumerSpec {
     }
 }
 
-/// Whether two starts found the same. The second may have forgotten how often a message was
-/// delivered to whoever looked after the first: nobody.
+/// What a second start finds otherwise than the first did.
 pub(crate) fn differences(one: &Observed, other: &Observed) -> Vec<String> {
     let mut differences = Vec::new();
     if one.definitions != other.definitions {
         differences.push("a second start finds other definitions".to_owned());
     }
-    let empty = Vec::new();
-    for (id, first) in &one.queues {
-        let second = other.queues.get(id).unwrap_or(&empty);
-        if first != second {
-            let text = format!(
-                "a second start finds other messages in queue {id}: {} after {}",
-                listed(second),
-                listed(first)
-            );
-            differences.push(text);
+    let ids = one.queues.keys().chain(other.queues.keys());
+    let ids: BTreeSet<u64> = ids.copied().collect();
+    let nothing = Vec::new();
+    for id in ids {
+        let [first, second] = [one, other].map(|found| found.queues.get(&id).unwrap_or(&nothing));
+        // The first may have come after a stop in good order, the second never does.
+        let is_same = |(first, second): (&Seen, &Seen)| {
+            let redelivered = second.redelivered;
+            *second
+                == Seen {
+                    redelivered,
+                    ..*first
+                }
+        };
+        if first.len() != second.len() || !first.iter().zip(second).all(is_same) {
+            let (first, second) = (listed(first), listed(second));
+            differences.push(format!("queue {id} has {second} after {first}"));
         }
     }
-    let invented = other
-        .queues
-        .keys()
-        .filter(|id| !one.queues.contains_key(id));
-    differences.extend(invented.map(|id| format!("a second start invents messages of queue {id}")));
     differences
 }
 

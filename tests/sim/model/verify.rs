@@ -121,6 +121,9 @@ impl Verdict<'_> {
         for (id, name) in existing {
             let seen = self.observed.queues.get(id).unwrap_or(&nothing);
             match self.model.queues.get(id) {
+                Some(queue) if queue.deleted.is_some_and(|end| end.to <= self.last) => {
+                    self.wrong(format!("queue {name} with id {id} is back"));
+                }
                 Some(queue) => {
                     self.check_seen(queue, seen);
                     self.check_order(queue, seen);
