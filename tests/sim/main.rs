@@ -7,6 +7,7 @@
 //! SEEDS=1000 cargo test --profile checked --test sim       more histories
 //! CRASHES=100000 …                                         as many as it takes
 //! SEED=17 cargo test --test sim                            one, with its story
+//! ALL=1 …                                                  does not end with the first failure
 //! ```
 
 mod client;

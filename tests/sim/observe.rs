@@ -7,7 +7,7 @@ use broker_core::credit::ChannelCredit;
 use broker_core::inbox::{ConsumerId, Inbox, Item, Mail};
 use broker_core::journal::PageKey;
 use broker_core::message::RecordRef;
-use broker_core::queue::handle::{QueueHandle, Settings as QueueSettings};
+use broker_core::queue::handle::Settings as QueueSettings;
 use broker_core::queue::{Command, ConsumerSpec};
 use broker_core::time::Timestamp;
 use leveret::store::Map;
