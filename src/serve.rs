@@ -23,7 +23,7 @@ use crate::auth::{self, Passwords};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
-use crate::messages::{self, Keeper, Pager, Recovering, restore_definitions};
+use crate::messages::{self, Backups, Keeper, Pager, Recovering, restore_definitions};
 use crate::node::{LogWaiters, Node};
 use crate::server::{Listeners, PacingTick, Shared, bind};
 use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
@@ -334,15 +334,11 @@ fn listen(
             memory_limit: alarm_limits(config).memory,
             disk_limit: alarm_limits(config).disk,
         };
-        serve_http(
-            listener,
-            Api::new(
-                Arc::clone(&running.shared.broker),
-                running.shared.clock,
-                facts,
-            ),
-            stopped.clone(),
-        );
+        let (store, pager) = (running.store.clone(), Arc::clone(&running.pager));
+        let backups = Backups::new(store, pager, &config.data_dir);
+        let broker = Arc::clone(&running.shared.broker);
+        let api = Api::new(broker, running.shared.clock, facts, backups);
+        serve_http(listener, api, stopped.clone());
     }
     amqp.run(&running.shared, stopped);
     announce(config, &amqp_addresses, http_address)
@@ -468,6 +464,7 @@ async fn shut_down(running: Running, cause: Cause) -> Result<(), ServeError> {
     }
     let vhosts = shared.broker.vhosts();
     let close = move || {
+        keeper.move_letters();
         // A letter that moves now would come behind what is being put in order.
         let _held: Vec<_> = vhosts
             .iter()

@@ -20,6 +20,9 @@ use crate::vhost::Vhost;
 /// Dead letters that one turn of a connection may move; the rest is left to a task of the vhost.
 pub(crate) const TURN_MAX: usize = 256;
 
+/// Turns that a stopping broker takes at a time: letters can make letters.
+const TURNS_AT_STOP: usize = 1_000;
+
 /// While it is there, dead letters wait.
 #[must_use]
 pub struct HeldLetters<'a> {
@@ -32,6 +35,17 @@ impl Vhost {
     pub fn hold_dead_letters(&self) -> HeldLetters<'_> {
         HeldLetters {
             _mover: self.mover.lock(),
+        }
+    }
+
+    /// Moves what waits, for a stop: waits for others who do, and is not done after a turn's worth.
+    pub fn move_all_dead_letters(&self, now: Timestamp) {
+        let _mover = self.mover.lock();
+        for _ in 0..TURNS_AT_STOP {
+            let Some(queue) = self.dead.lock().pop_front() else {
+                return;
+            };
+            self.move_from(&queue, TURN_MAX, now);
         }
     }
 

@@ -65,6 +65,29 @@ pub fn is_queue_key(key: &[u8]) -> bool {
     key.first() == Some(&b'y')
 }
 
+/// What a key says by itself: the kind of definition and the names in it. None if it is the key of
+/// no definition.
+pub fn key_names(key: &[u8]) -> Option<(&'static str, Vec<String>)> {
+    let (kind, mut rest) = key.split_first()?;
+    let (kind, count) = match kind {
+        b'v' => ("vhost", 1),
+        b'u' => ("user", 1),
+        b'p' => ("permission", 2),
+        b'x' => ("exchange", 2),
+        b'y' => ("queue", 2),
+        b'z' => ("binding", 5),
+        _ => return None,
+    };
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let (length, behind) = rest.split_first_chunk()?;
+        let (name, behind) = behind.split_at_checked(u16::from_be_bytes(*length).into())?;
+        names.push(String::from_utf8_lossy(name).into_owned());
+        rest = behind;
+    }
+    Some((kind, names))
+}
+
 impl Definition {
     /// The key under which it stands.
     pub fn key(&self) -> Vec<u8> {
@@ -315,4 +338,36 @@ fn read_binding(fields: &Fields) -> Result<Definition, String> {
         arguments: fields.table("arguments"),
     };
     Ok(Definition::Binding(fields.text("vhost")?.into(), spec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_what_it_names() {
+        let binding = BindingSpec {
+            source: "x".into(),
+            destination: Destination::Queue("q".into()),
+            routing_key: "k".into(),
+            arguments: FieldTable::new(),
+        };
+        let definition = Definition::Binding("v".into(), binding);
+        let names = ["v", "x", "q", "q", "k"].map(str::to_owned).to_vec();
+        assert_eq!(key_names(&definition.key()), Some(("binding", names)));
+        let permission = Definition::Permission {
+            vhost: "v".into(),
+            user: "u".into(),
+            patterns: Default::default(),
+        };
+        let names = ["v", "u"].map(str::to_owned).to_vec();
+        assert_eq!(key_names(&permission.key()), Some(("permission", names)));
+    }
+
+    #[test]
+    fn what_is_no_key_names_nothing() {
+        for key in [&b""[..], b"m", b"y\0", b"y\0\x01v", b"y\0\x01v\0\x02q"] {
+            assert_eq!(key_names(key), None);
+        }
+    }
 }

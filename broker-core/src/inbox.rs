@@ -7,6 +7,8 @@
 //! message for a connection that has more than [`INBOX_BYTES_MAX`] waiting here or in its socket
 //! buffer; it leaves its name in the skipped list and is told when there is room again.
 
+mod record_list;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -18,6 +20,7 @@ use crate::error::BrokerError;
 use crate::host::Lsn;
 use crate::message::{RecordRef, Records};
 use crate::queue::handle::QueueHandle;
+pub use record_list::{Iter as RecordIter, RecordList};
 
 /// A connection with this many bytes of deliveries before it is not ready for more. One message
 /// of any size passes when nothing is in flight.
@@ -153,7 +156,7 @@ pub struct Mail {
     /// The items.
     pub items: Vec<Item>,
     /// Records of the deliveries (and of [`Answer::Got`]), in the order of the items.
-    pub records: Records,
+    pub records: RecordList,
 }
 
 impl Mail {

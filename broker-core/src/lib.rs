@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod broker;
 pub mod credit;
 mod dead_letters;
+mod defects;
 pub mod definition;
 pub mod error;
 pub mod exchange;
@@ -22,7 +23,10 @@ pub mod message;
 pub mod queue;
 pub mod recovery;
 pub mod router;
+mod spare;
 pub mod time;
 pub mod topology;
 pub mod turns;
 pub mod vhost;
+
+pub use spare::keep_no_spares;

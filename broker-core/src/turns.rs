@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
 
 #[derive(Debug, Default)]
@@ -48,7 +49,9 @@ impl OpenTurns {
         let lsn = append();
         let mut state = self.state.lock();
         state.starting -= 1;
-        *state.open.entry(lsn.0).or_default() += 1;
+        if !is_planted(Defect::TurnOverTooSoon) {
+            *state.open.entry(lsn.0).or_default() += 1;
+        }
         let turns = Arc::clone(self);
         Arc::new(OpenTurn { lsn, turns })
     }

@@ -15,6 +15,12 @@ const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 
 /// The hash of the first line of `input`, in base64, with a line's end.
 pub(super) fn hash_line(input: impl Read) -> io::Result<String> {
+    let password = read_password(input)?;
+    Ok(STANDARD.encode(auth::hash(&password)) + "\n")
+}
+
+/// The password on the first line of `input`.
+pub(super) fn read_password(input: impl Read) -> io::Result<String> {
     let mut line = String::new();
     io::BufReader::new(input.take(PASSWORD_BYTES_MAX)).read_line(&mut line)?;
     let password = line.trim_end_matches(['\r', '\n']);
@@ -22,7 +28,7 @@ pub(super) fn hash_line(input: impl Read) -> io::Result<String> {
         let why = "no password on standard input; an empty one is never accepted";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
-    Ok(STANDARD.encode(auth::hash(password)) + "\n")
+    Ok(password.to_owned())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod config;
 mod hash_password;
 pub mod perf;
 mod serve;
+mod store;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use config::ConfigCommand;
 use serve::ServeArgs;
+use store::StoreCommand;
 
 /// What could not even start: wrong usage, wrong configuration. clap exits with the same.
 const EXIT_USAGE: u8 = 2;
@@ -39,6 +41,9 @@ enum Command {
     /// Work with configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check, print and copy data directories.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print the hash of the password on standard input, for definitions files and the API.
     HashPassword,
 }
@@ -51,6 +56,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Perf(args)) => outcome(perf::run(*args)),
         Some(Command::Config(command)) => config::run(command),
+        Some(Command::Store(command)) => store::run(command),
         Some(Command::HashPassword) => {
             outcome(hash_password::hash_line(io::stdin()).and_then(|hash| print(&hash)))
         }

@@ -4,7 +4,7 @@ use amqp_codec::{FieldTable, FieldValue, ShortString};
 use serde_json::{Map, Number, Value};
 
 /// A table as a JSON object. Of two entries with one name the first counts, as everywhere.
-pub(super) fn object(table: &FieldTable) -> Value {
+pub(crate) fn object(table: &FieldTable) -> Value {
     let mut object = Map::new();
     for (name, value) in table.iter() {
         if !object.contains_key(name.as_str()) {

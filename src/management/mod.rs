@@ -8,6 +8,7 @@
 //! What a request sees is copied out of the broker in small pieces; no lock is held while an
 //! answer is written. What a request changes is answered when the log has it on disk.
 
+mod backup;
 mod bindings;
 mod body;
 mod call;
@@ -47,8 +48,10 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::definitions::{ImportError, import_definitions};
 pub(crate) use self::door::{Caller, Door};
+pub(crate) use self::json::object as table_json;
 use self::rates::Rates;
 use crate::clock::Clock;
+use crate::messages::Backups;
 
 /// Requests that are carried out at the same time; others wait for their turn.
 const REQUESTS_MAX: usize = 16;
@@ -74,18 +77,25 @@ pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) clock: Clock,
     pub(crate) facts: Facts,
+    backups: Backups,
     rates: Rates,
     turns: Semaphore,
 }
 
 impl Api {
     /// Begins to compute rates; must be called where tasks can be spawned.
-    pub(crate) fn new(broker: Arc<Broker>, clock: Clock, facts: Facts) -> Arc<Api> {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        clock: Clock,
+        facts: Facts,
+        backups: Backups,
+    ) -> Arc<Api> {
         let turns = Semaphore::new(REQUESTS_MAX);
         let api = Arc::new(Api {
             broker,
             clock,
             facts,
+            backups,
             rates: Rates::default(),
             turns,
         });

@@ -11,8 +11,8 @@ use super::call::Call;
 use super::path::Names;
 use super::reply::{Refusal, Reply};
 use super::{
-    bindings, channels, connections, consumers, definitions, exchanges, health, nodes, overview,
-    permissions, queues, users, vhosts,
+    backup, bindings, channels, connections, consumers, definitions, exchanges, health, nodes,
+    overview, permissions, queues, users, vhosts,
 };
 use Guard::{Administrator, Management, Monitoring, Vhost};
 
@@ -212,6 +212,9 @@ pub(super) static ROUTES: &[Route] = &[
     later(GET, "aliveness-test/:vhost", Vhost, health::aliveness_test),
     now(GET, "healthchecks/node", Management, health::node),
     now(GET, "healthchecks/node/:node", Management, health::named_node),
+
+    // What RabbitMQ does not have.
+    now(POST, "x/backup", Administrator, backup::post),
 ];
 
 #[cfg(test)]

@@ -17,6 +17,12 @@ use crate::store::{Lsn, Owner, Store};
 /// How long a stopping broker waits for messages to leave the log. What is left is replayed.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long it waits for dead letters to move. What is left is in its queue after the next start.
+const LETTERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// After so long a queue is asked again: a page that was being written when it was asked may lack
+/// what was settled meanwhile.
+const RELEASE_AGAIN: Duration = Duration::from_millis(100);
+
 /// Tells the time.
 type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -57,17 +63,37 @@ impl Keeper {
         queues
     }
 
+    /// Moves the dead letters that wait, those too whose pages are read first: what was rejected
+    /// before the stop has left its queue when this returns, unless that takes long. Blocks.
+    pub(crate) fn move_letters(&self) {
+        let vhosts = self.broker.upgrade().map(|broker| broker.vhosts());
+        let vhosts = vhosts.unwrap_or_default();
+        let deadline = Instant::now() + LETTERS_TIMEOUT;
+        loop {
+            for vhost in &vhosts {
+                vhost.move_all_dead_letters((self.clock)());
+            }
+            let wait = |queue: &Arc<QueueHandle>| queue.counts().dead > 0;
+            if !self.queues().iter().any(wait) || Instant::now() >= deadline {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
     /// Puts everything that only the log has into pages, for a start that reads no log. Blocks.
     /// Messages that expire meanwhile add to the log, so it is asked again until nothing is left.
     pub(crate) fn release_all(&self) {
         let deadline = Instant::now() + RELEASE_TIMEOUT;
         while let Some((holding, last)) = self.ask_for_all() {
-            while holding.iter().any(|queue| needs(queue, last)) {
-                if Instant::now() >= deadline {
-                    let queues = holding.len();
-                    warn!(queues, "messages stay in the log: the next start reads it");
-                    return;
-                }
+            let now = Instant::now();
+            if now >= deadline {
+                let queues = holding.len();
+                warn!(queues, "messages stay in the log: the next start reads it");
+                return;
+            }
+            let needs_still = || holding.iter().any(|queue| needs(queue, last));
+            while now.elapsed() < RELEASE_AGAIN && needs_still() {
                 std::thread::park_timeout(Duration::from_millis(2));
             }
         }

@@ -4,9 +4,11 @@
 //! queue ─ append ─────────────▶ journal ──▶ store's log
 //!       ─ page out / in / free ▶ pager ───▶ segment files
 //! log ─── release, floor ─────▶ keeper ──▶ every durable queue
+//! backup: store's copy ─ pages of its map, held by pager ─▶ another directory
 //! start: catalogue + log ─ replay ─▶ recovery ─▶ restore ─▶ queues
 //! ```
 
+mod backup;
 mod definitions;
 mod journal;
 mod keeper;
@@ -14,6 +16,7 @@ mod page_work;
 mod pager;
 mod restore;
 
+pub(crate) use backup::{BackupError, Backups};
 pub use definitions::restore_definitions;
 pub use journal::StoreJournal;
 pub use keeper::Keeper;

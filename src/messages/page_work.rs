@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker_core::message::Records;
 use broker_core::queue::Command;
@@ -22,6 +23,8 @@ pub struct PageWork {
     store: Store,
     /// Pages that are not needed once the log is durable so far, in the order of their LSNs.
     free: Mutex<VecDeque<PageFree>>,
+    /// So many want no page to be freed.
+    holds: AtomicUsize,
 }
 
 /// A page that was written, or could not be. One that must survive a restart is reported when it
@@ -76,6 +79,7 @@ impl PageWork {
             pages,
             store,
             free: Mutex::default(),
+            holds: AtomicUsize::new(0),
         }
     }
 
@@ -128,6 +132,17 @@ impl PageWork {
         self.free.lock().push_back(page);
     }
 
+    /// Frees no page from now on, until [`let_go`](Self::let_go) was called as often as this.
+    pub(crate) fn hold(&self) {
+        let _quiet = self.free.lock();
+        self.holds.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One that held pages does so no more.
+    pub(crate) fn let_go(&self) {
+        self.holds.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Frees the pages whose time has come.
     pub fn free_durable(&self) {
         let durable = match is_planted(Defect::FreeBeforeDurable) {
@@ -141,7 +156,8 @@ impl PageWork {
 
     fn next_free(&self, durable: Lsn) -> Option<PageFree> {
         let mut free = self.free.lock();
-        let is_due = |page: &&PageFree| Lsn(page.lsn.0) <= durable;
+        let is_held = self.holds.load(Ordering::SeqCst) > 0;
+        let is_due = |page: &&PageFree| !is_held && Lsn(page.lsn.0) <= durable;
         free.front().filter(is_due)?;
         free.pop_front()
     }

@@ -116,6 +116,18 @@ impl Pager {
         self.shared.pages.free(page);
     }
 
+    /// As long as the guard lives, no page that a durable record named goes.
+    pub(crate) fn hold(&self) -> PagesHeld {
+        self.shared.pages.hold();
+        PagesHeld(Arc::clone(&self.shared))
+    }
+
+    /// Frees what may go, now.
+    #[cfg(test)]
+    pub(super) fn free_durable(&self) {
+        self.shared.pages.free_durable();
+    }
+
     /// Whether more waits to be written than should.
     pub(crate) fn is_behind(&self) -> bool {
         self.shared.behind.load(Ordering::Relaxed) > BEHIND_BYTES
@@ -134,6 +146,16 @@ impl Pager {
                 error!("a thread that writes or reads pages panicked");
             }
         }
+    }
+}
+
+/// Pages stay where they are.
+pub(crate) struct PagesHeld(Arc<Shared>);
+
+impl Drop for PagesHeld {
+    fn drop(&mut self) {
+        self.0.pages.let_go();
+        self.0.to_write.notify_all();
     }
 }
 

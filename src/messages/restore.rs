@@ -7,17 +7,19 @@ use std::sync::Arc;
 use broker_core::broker::Broker;
 use broker_core::definition::{Definition, is_queue_key};
 use broker_core::host;
-use broker_core::journal::{EntryKind, PageEntry, PageKey, RawChange, Turn};
+use broker_core::journal::{EntryKind, PageEntry, PageKey, Turn};
 use broker_core::message::Records;
-use broker_core::queue::Command;
-use broker_core::queue::handle::{Found, QueueHandle, QueueId};
-use broker_core::recovery::{Recovery, Restored, RestoredQueue};
+use broker_core::queue::handle::{QueueHandle, QueueId};
+use broker_core::recovery::{Recovery, Restored};
 use broker_core::time::Timestamp;
 use tracing::{error, info};
 
 use crate::defects::{Defect, is_planted};
 use crate::store::pages::{PageAt, Pages};
 use crate::store::{Change, Disk, Identity, Lsn, Map, Replay, StoreError};
+
+/// Entries of pages that go in one record of the log.
+const ORPHANS_MAX: usize = 1_000;
 
 /// The messages that are being found, while the store opens.
 #[derive(Default)]
@@ -148,30 +150,36 @@ pub fn restore(
     }
     let is_clean = is_clean || is_planted(Defect::RedeliveredForgotten);
     let queues = durable_queues(broker);
+    // A letter that moved before its target has its own messages would take their ordinals.
     let vhosts = broker.vhosts();
-    let held: Vec<_> = vhosts
-        .iter()
-        .map(|vhost| vhost.hold_dead_letters())
-        .collect();
+    let letters = vhosts.iter().map(|vhost| vhost.hold_dead_letters());
+    let held: Vec<_> = letters.collect();
     let mut messages = 0;
-    for queue in restored.queues {
+    for mut queue in restored.queues {
+        if is_planted(Defect::OrdinalsUsedAgain) {
+            queue.next_ordinal = 1;
+        }
         let Some(handle) = queues.get(&queue.queue) else {
             continue;
         };
-        let found = prepare(queue, pages, is_clean);
-        handle.submit(now, Command::Restore(Box::new(found)));
+        let read = |page: &PageEntry| read(page, pages);
+        handle.restore(now, queue, is_clean, read);
         messages += handle.counts().ready;
     }
     drop(held);
     for vhost in &vhosts {
         vhost.move_dead_letters(now);
     }
-    let deleted = |key: PageKey| key.deleted();
-    let orphans: Vec<RawChange> = restored.orphans.into_iter().map(deleted).collect();
-    if !orphans.is_empty() && !is_planted(Defect::OrphansKept) {
-        broker.host().journal().append_changes(orphans);
+    if !is_planted(Defect::OrphansKept) {
+        delete_orphans(broker, &restored.orphans);
     }
     let tally = restored.tally;
+    if tally.vanished > 0 {
+        error!(
+            messages = tally.vanished,
+            "messages left their pages for nowhere: they are lost"
+        );
+    }
     info!(
         messages,
         entries = tally.entries,
@@ -193,84 +201,21 @@ fn durable_queues(broker: &Broker) -> HashMap<u64, Arc<QueueHandle>> {
     queues
 }
 
-/// Sorts a queue's pages into those that can stay on disk and those whose messages stand between
-/// others: these are read, and their messages logged again.
-fn prepare(queue: RestoredQueue, pages: &Pages, is_clean: bool) -> Found {
-    let mut found = Found {
-        obsolete: queue.dead_pages,
-        returned: queue.returned,
-        placements: queue.placements,
-        next_ordinal: match is_planted(Defect::OrdinalsUsedAgain) {
-            true => 1,
-            false => queue.next_ordinal,
-        },
-        is_redelivered: !is_clean,
-        ..Found::default()
-    };
-    let stale = queue.stale_pages.iter();
-    found.stale = stale.map(|page| (page.number, page.since)).collect();
-    let logged: Vec<u64> = queue
-        .chunks
-        .iter()
-        .flat_map(|chunk| chunk.records.iter().map(|record| record.ordinal()))
-        .collect();
-    let spans: Vec<(u64, u64)> = queue.pages.iter().map(span).collect();
-    for (index, page) in queue.pages.into_iter().enumerate() {
-        let (first, last) = spans[index];
-        let before = spans[..index].iter().map(|span| span.1).max();
-        let after = spans.get(index + 1).map(|span| span.0);
-        let is_apart = before.is_none_or(|before| before < first)
-            && after.is_none_or(|after| last < after)
-            && logged.partition_point(|&ordinal| ordinal < first)
-                == logged.partition_point(|&ordinal| ordinal <= last);
-        match is_apart && page.level.is_some() {
-            true => found.pages.push(page),
-            false => unhouse(page, pages, &mut found),
-        }
+/// Pages of queues that are gone leave the map.
+fn delete_orphans(broker: &Broker, orphans: &[PageKey]) {
+    let journal = broker.host().journal();
+    for some in orphans.chunks(ORPHANS_MAX) {
+        journal.append_changes(some.iter().map(PageKey::deleted).collect());
     }
-    let chunks = queue.chunks.into_iter();
-    found.messages = chunks
-        .map(|chunk| (chunk.records, chunk.first_lsn))
-        .collect();
-    found
 }
 
-fn span(page: &PageEntry) -> (u64, u64) {
-    let runs = &page.runs;
-    (
-        runs.first().unwrap_or_default(),
-        runs.last().unwrap_or_default(),
-    )
-}
-
-/// Reads the messages of a page that are alive.
-fn unhouse(page: PageEntry, pages: &Pages, found: &mut Found) {
-    let read = pages.read(at(&page)).map_err(|cause| cause.to_string());
-    let records = read.and_then(|bytes| Records::decode(&bytes).map_err(|why| why.to_string()));
-    match records {
-        Ok(records) => {
-            for record in records.iter() {
-                if page.runs.contains(record.ordinal()) {
-                    let place = found.unhoused.push_record(record);
-                    let returned = &found.returned;
-                    let came_back = returned.iter().find(|(at, _)| *at == record.ordinal());
-                    if let Some((_, deliveries)) = came_back {
-                        let mut head = found.unhoused.head_mut(place);
-                        head.set_redelivered(true);
-                        head.set_delivery_count(*deliveries);
-                    }
-                }
-            }
-        }
-        Err(cause) => {
-            let lost = page.runs.count();
-            error!(
-                cause,
-                lost, "a page of messages cannot be read: they are lost"
-            );
-        }
-    }
-    found.obsolete.push(page);
+/// The messages of a page; none if it cannot be read.
+fn read(page: &PageEntry, pages: &Pages) -> Option<Records> {
+    let bytes = pages.read(at(page)).map_err(|cause| cause.to_string());
+    let records = bytes.and_then(|bytes| Records::decode(&bytes).map_err(|why| why.to_string()));
+    records
+        .inspect_err(|cause| error!(cause, segment = page.segment, "a page cannot be read"))
+        .ok()
 }
 
 fn at(page: &PageEntry) -> PageAt {

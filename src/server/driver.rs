@@ -263,6 +263,9 @@ impl Driver {
             return Ok(None);
         }
         self.pace.read(count);
+        // Read after the bytes came: a message's time to live never begins before the message, also
+        // when this thread had to wait since its turn began.
+        let now = self.shared.clock.now();
         self.received(count, now);
         self.receive(kept + count, now, scratch);
         Ok(Some(Step::Done(count)))

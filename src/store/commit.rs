@@ -159,14 +159,9 @@ impl Core {
 
     /// Lets the writer go on in a file that is filled already, if there is one for this group.
     fn find_space(&self, writer: &mut Writer, group: &OpenGroup) -> Result<bool, StoreError> {
-        if writer.leave_full_disk(group) {
-            return Ok(true);
-        }
-        if !self.is_pressing(group.first) || !writer.use_reserve(group)? {
-            return Ok(false);
-        }
+        let found = writer.leave_full_disk(group, self.is_pressing(group.first))?;
         self.note_reserve();
-        Ok(true)
+        Ok(found)
     }
 
     /// Notes whether the reserve is whole.
@@ -212,6 +207,7 @@ impl Core {
     /// The group is durable: says so to all.
     pub(super) fn finish(&self, mut group: OpenGroup, record_bytes: usize, written: &Written) {
         let last = group.last();
+        self.last_group.store(written.bytes, Ordering::Relaxed);
         {
             let mut dirty = self.dirty.lock();
             group
@@ -241,7 +237,6 @@ impl Core {
     fn note_written(&self, written: &Written) {
         let total = self.written.fetch_add(written.bytes, Ordering::Relaxed) + written.bytes;
         self.used.store(written.used, Ordering::Relaxed);
-        self.last_group.store(written.bytes, Ordering::Relaxed);
         let quarter = written.used >= self.options.log_file_bytes / 4;
         let before = written.used - written.bytes < self.options.log_file_bytes / 4;
         if total >= self.upkeep_at.load(Ordering::Relaxed) || (quarter && before) {

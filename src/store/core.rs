@@ -90,6 +90,10 @@ pub(super) struct Core {
     pub(super) last_group: AtomicU64,
     /// The log is at its limit.
     pub(super) log_full: AtomicBool,
+    /// So many want no log file to go. Held while one does.
+    pub(super) pins: Mutex<usize>,
+    /// The next checkpoint that is asked for is to end with a snapshot.
+    pub(super) snapshot_asked: AtomicBool,
     /// Some of the reserve was used up, or given up.
     pub(super) reserve_short: AtomicBool,
     /// More records wait than may.
@@ -137,6 +141,8 @@ impl Core {
             syncs: SyncCounters::default(),
             last_group: AtomicU64::new(0),
             log_full: AtomicBool::new(false),
+            pins: Mutex::new(0),
+            snapshot_asked: AtomicBool::new(false),
             reserve_short,
             over: AtomicBool::new(false),
             queue: Mutex::new(queue),
@@ -363,12 +369,18 @@ impl Core {
 
     /// The disk is full, or as good as full.
     pub(super) fn set_blocked(&self, error: StoreError) {
-        let mut blocked = self.blocked.lock();
-        if blocked.is_none() {
-            error!(%error, "nothing becomes durable until the log can be written again");
-        }
-        *blocked = Some(Arc::new(error));
+        let is_new = {
+            let mut blocked = self.blocked.lock();
+            if blocked.is_none() {
+                error!(%error, "nothing becomes durable until the log can be written again");
+            }
+            blocked.replace(Arc::new(error)).is_none()
+        };
         self.is_blocked.store(true, Ordering::Relaxed);
+        if is_new {
+            // It may sleep for long, not knowing that space is wanted.
+            self.requests.look();
+        }
     }
 
     /// Forgets why writing had to wait; whether it had to.

@@ -19,6 +19,12 @@ pub enum StoreError {
         /// The data directory.
         dir: PathBuf,
     },
+    /// There is nothing of a store in the directory.
+    #[error("{} is not a data directory", dir.display())]
+    NoStore {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The operating system refused a file operation.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -201,6 +207,30 @@ impl StoreError {
             action,
             path,
             source,
+        }
+    }
+
+    /// Whether it says that what is on disk is wrong or missing, rather than that something
+    /// cannot be done now.
+    pub fn is_damage(&self) -> bool {
+        self.place().is_some()
+    }
+
+    /// The file (or directory) in which something is wrong or missing, and the offset if there is
+    /// one to name; `None` if that is not what this error says.
+    pub fn place(&self) -> Option<(&Path, Option<u64>)> {
+        match self {
+            StoreError::Foreign { path }
+            | StoreError::NewerFormat { path, .. }
+            | StoreError::WrongNode { path }
+            | StoreError::Misplaced { path, .. } => Some((path, Some(0))),
+            StoreError::OutOfSequence { path, .. }
+            | StoreError::MissingFile { path }
+            | StoreError::Catalogue { path, .. } => Some((path, None)),
+            StoreError::UnknownRecord { path, offset, .. }
+            | StoreError::Corrupt { path, offset, .. } => Some((path, Some(*offset))),
+            StoreError::Unrecoverable { dir, .. } => Some((dir, None)),
+            _ => None,
         }
     }
 

@@ -31,13 +31,15 @@ pub(super) fn reserve_path(log_dir: &Path, slot: usize) -> PathBuf {
     log_dir.join(format!("reserve-{slot}"))
 }
 
-fn parse_name(name: &str) -> Option<u64> {
+/// The number of the log file whose name this is.
+pub(super) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let numeric = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     if numeric { digits.parse().ok() } else { None }
 }
 
-fn is_reserve(name: &str) -> bool {
+/// Whether a file in the reserve has this name.
+pub(super) fn is_reserve(name: &str) -> bool {
     (1..=RESERVE_FILES).any(|slot| name == format!("reserve-{slot}"))
 }
 
@@ -55,6 +57,21 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
+    /// Opens log file `number` and reads what it begins with. A record that `horizon` abandons is
+    /// none of its.
+    pub(super) fn read(
+        disk: &dyn Disk,
+        path: PathBuf,
+        number: u64,
+        (identity, horizon): (&Identity, Horizon),
+    ) -> Result<LogFile, StoreError> {
+        let mut file = LogFile::open(disk, path, number)?;
+        file.read_header(identity)?;
+        let counts = |header: &LogHeader| !horizon.abandons(header.epoch, header.first);
+        file.header = file.header.filter(counts);
+        Ok(file)
+    }
+
     fn open(disk: &dyn Disk, path: PathBuf, number: u64) -> Result<LogFile, StoreError> {
         let file = disk.open(&path).map_err(StoreError::io("open", &path))?;
         let bytes = file.size().map_err(StoreError::io("measure", &path))?;
@@ -167,12 +184,8 @@ impl LogDir {
                 tracing::warn!(dir = %path.display(), name, "not a log file: left alone");
                 continue;
             };
-            let mut file = LogFile::open(disk, file_path(path, number), number)?;
-            file.read_header(identity)?;
-            file.header = file
-                .header
-                .filter(|header| !horizon.abandons(header.epoch, header.first));
-            files.push(file);
+            let path = file_path(path, number);
+            files.push(LogFile::read(disk, path, number, (identity, horizon))?);
         }
         files.sort_by_key(|file| file.number);
         Ok(LogDir {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+mod backup;
 mod base;
 mod catalogue;
 mod commit;
@@ -29,6 +30,7 @@ mod epoch;
 mod error;
 mod floor;
 mod group;
+pub mod inspect;
 mod layout;
 mod logdir;
 mod node;
@@ -54,8 +56,9 @@ use self::core::Core;
 use self::floor::Floor;
 use self::node::{NodeFile, NodeState};
 use self::upkeep::{Upkeep, UpkeepStatus};
-use self::writer::Writer;
+use self::writer::{LogSite, Writer};
 
+pub use self::backup::StoreCopy;
 pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 pub use self::disk::{Disk, File, RealDisk};
 pub use self::entries::{ENTRY_KINDS, NoEntries, Owner, Replay};
@@ -64,7 +67,7 @@ pub use self::layout::Identity;
 pub use self::options::{Durability, StoreOptions};
 pub use self::record::{Change, KEY_MAX_BYTES};
 pub use self::recover::{Map, Recovered, Report};
-pub use self::replay::{Damage, Place};
+pub use self::replay::{Damage, Place, Sink};
 pub use self::syncs::{SYNC_TIME_BOUNDS, Syncs};
 
 /// A record's place in the log: log sequence number. They count from 1 without gaps.
@@ -136,6 +139,7 @@ pub struct Store {
 
 struct Inner {
     core: Arc<Core>,
+    site: Arc<LogSite>,
     upkeep: Arc<Mutex<UpkeepStatus>>,
     running: Mutex<Option<Running>>,
 }
@@ -434,6 +438,7 @@ impl Parts {
             lock,
         } = self;
         let status = Arc::clone(&upkeep.status);
+        let site = Arc::clone(&upkeep.site);
         let log = threads::spawn_log(Arc::clone(&core), writer)?;
         let upkeep = match threads::spawn_upkeep(upkeep) {
             Ok(upkeep) => upkeep,
@@ -452,6 +457,7 @@ impl Parts {
         Ok(Store {
             inner: Arc::new(Inner {
                 core,
+                site,
                 upkeep: status,
                 running,
             }),

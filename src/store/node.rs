@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::disk::{Disk, File, replace_file};
 use super::group::BLOCK_BYTES;
 use super::layout::{Cursor, HEADER_BYTES, Header, Identity, Magic, read_header, write_header};
+use super::logdir::Horizon;
 use super::{Lsn, StoreError};
 use crate::defects::{Defect, is_planted};
 
@@ -33,6 +34,16 @@ pub(super) struct NodeState {
     pub(super) clean: bool,
 }
 
+impl NodeState {
+    /// What the run that wrote this began after.
+    pub(super) fn horizon(&self) -> Horizon {
+        Horizon {
+            epoch: self.epoch,
+            last: if self.clean { self.last } else { self.log_end },
+        }
+    }
+}
+
 /// The open node file.
 pub(super) struct NodeFile {
     path: PathBuf,
@@ -40,6 +51,8 @@ pub(super) struct NodeFile {
     generation: u64,
     pub(super) identity: Identity,
     pub(super) state: NodeState,
+    /// Where a slot is whose checksum does not hold.
+    pub(super) damaged_slot: Option<u64>,
 }
 
 /// Where the node file lies.
@@ -76,22 +89,25 @@ impl NodeFile {
             });
         };
         // A damaged slot may have been the newer one, which said that the log must be read.
-        state.clean &= slots.iter().all(Option::is_some);
+        let damaged = slots.iter().position(Option::is_none);
+        state.clean &= damaged.is_none();
         Ok(Some(NodeFile {
             path,
             file,
             generation,
             identity,
             state,
+            damaged_slot: damaged.map(|slot| (slot * BLOCK_BYTES) as u64),
         }))
     }
 
     /// Makes the node file of a new directory.
     pub(super) fn create(disk: &dyn Disk, dir: &Path) -> Result<NodeFile, StoreError> {
-        let path = node_path(dir);
         let mut node = [0; 16];
         getrandom::fill(&mut node).map_err(|error| {
-            StoreError::io("draw a node id for", &path)(std::io::Error::other(error.to_string()))
+            StoreError::io("draw a node id for", &node_path(dir))(std::io::Error::other(
+                error.to_string(),
+            ))
         })?;
         let identity = Identity {
             node,
@@ -105,6 +121,18 @@ impl NodeFile {
             log_end: Lsn(0),
             clean: true,
         };
+        NodeFile::publish(disk, dir, identity, state)
+    }
+
+    /// Makes the node file of a directory that is as `state` says. Durable when it returns, and
+    /// not there before.
+    pub(super) fn publish(
+        disk: &dyn Disk,
+        dir: &Path,
+        identity: Identity,
+        state: NodeState,
+    ) -> Result<NodeFile, StoreError> {
+        let path = node_path(dir);
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
         for (generation, slot) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
             slot[..HEADER_BYTES].copy_from_slice(&encode_slot(
@@ -121,6 +149,7 @@ impl NodeFile {
             generation: 1,
             identity,
             state,
+            damaged_slot: None,
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::group::GROUP_HEADER_BYTES;
 use super::record::{self, Change};
-use super::spares::Spares;
+use super::spares::{GROUP_TAIL_BYTES, Spares};
 use super::{Lsn, StoreError};
 
 /// A group that still takes records. Its bytes begin with room for the header.
@@ -176,7 +176,9 @@ impl Pending {
             self.groups.push_back(OpenGroup::new(self.next, buffer));
         }
         let last = self.groups.len() - 1;
-        &mut self.groups[last]
+        let group = &mut self.groups[last];
+        make_room(&mut group.bytes, bytes, max);
+        group
     }
 
     /// The oldest group, to be written; with `freeing_only` none that nothing waits for that
@@ -207,6 +209,16 @@ impl Pending {
     /// The size of all records that are not yet durable.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+/// Makes room for `bytes` more in the buffer of a group of up to `max` bytes, doubling it until it
+/// has room for such a group and the zeros behind it, and no more: then it can be used again.
+fn make_room(buffer: &mut Vec<u8>, bytes: usize, max: usize) {
+    let needed = buffer.len() + bytes;
+    if needed > buffer.capacity() {
+        let doubled = (2 * buffer.capacity()).min(max + GROUP_TAIL_BYTES);
+        buffer.reserve_exact(doubled.max(needed) - buffer.len());
     }
 }
 
@@ -263,6 +275,28 @@ mod tests {
             push_entry(&mut pending, bytes);
             assert_eq!(pending.groups.len(), groups, "{bytes}");
         }
+    }
+
+    #[test]
+    fn a_buffer_grows_to_what_a_group_needs_and_is_used_again() {
+        let max = 8 << 20;
+        let mut pending = Pending::new(Lsn(1), max, usize::MAX);
+        let mut moves = 0;
+        for _ in 0..4 {
+            let mut at = std::ptr::null();
+            while pending.groups.len() < 2 {
+                push_entry(&mut pending, 1000);
+                let now = pending.groups[0].bytes.as_ptr();
+                moves += usize::from(now != at && !at.is_null());
+                at = now;
+            }
+            let group = pending.take(false).unwrap();
+            assert!(group.bytes.capacity() <= max + GROUP_TAIL_BYTES);
+            let now = Instant::now();
+            assert!(pending.spares.keep(group.bytes, now).is_empty());
+        }
+        // Two buffers in turn, each doubled from one entry up to the whole group.
+        assert!(moves <= 2 * 14, "{moves}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::entries::Replay;
 use super::epoch::{Ends, Epoch};
-use super::logdir::{Horizon, LogDir, LogFile, log_path};
+use super::logdir::{LogDir, LogFile, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::options::{Durability, StoreOptions};
 use super::record::Change;
@@ -48,6 +48,10 @@ pub struct Report {
     pub last: Lsn,
     /// Entries up to this record were not handed over: none of them is needed.
     pub floor: Lsn,
+    /// The record up to which the catalogue, or what stood in for it, held the map.
+    pub base: Lsn,
+    /// The first record that was read from the log; none if it was not read.
+    pub read_from: Option<Lsn>,
 }
 
 /// What a store holds when it opens.
@@ -141,6 +145,27 @@ pub(super) fn open(
     })
 }
 
+/// Finds what [`open`] would, for somebody who does not begin an epoch. On a disk and with a source
+/// that take no change, nothing is changed.
+pub(super) fn look(
+    disk: Arc<dyn Disk>,
+    source: &dyn CatalogueSource,
+    options: &StoreOptions,
+    owner: &mut dyn Replay,
+) -> Result<Recovered, StoreError> {
+    let path = node_path(&options.dir);
+    let node = NodeFile::open(&*disk, &options.dir)?.ok_or(StoreError::MissingFile { path })?;
+    let mut scene = Scene::read(disk, source, options, node)?;
+    let Recovery { entries, dirty, .. } = scene.recover(owner)?;
+    scene.report.last = dirty.upto;
+    Ok(Recovered {
+        entries,
+        clean: scene.clean && !scene.report.rebuilt,
+        node_id: scene.node.identity.node,
+        report: scene.report,
+    })
+}
+
 fn lock_dir(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, StoreError> {
     disk.create_dir(dir)
         .map_err(StoreError::io("create", dir))?;
@@ -228,15 +253,7 @@ impl<'a> Scene<'a> {
         for dir in [&options.dir, &log_dir] {
             disk.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
         }
-        let horizon = Horizon {
-            epoch: node.state.epoch,
-            last: if node.state.clean {
-                node.state.last
-            } else {
-                node.state.log_end
-            },
-        };
-        let log = LogDir::read(&*disk, &log_dir, &node.identity, horizon)?;
+        let log = LogDir::read(&*disk, &log_dir, &node.identity, node.state.horizon())?;
         let begun = |file: &LogFile| file.number >= node.state.first_file;
         if !node.state.clean && node.state.first_file > 0 && !log.files.iter().any(begun) {
             return Err(log.missing(node.state.first_file));
@@ -274,8 +291,6 @@ impl<'a> Scene<'a> {
         let known = [
             self.node.state.last,
             snapshot.map_or(Lsn(0), |snapshot| snapshot.mark),
-            // Without syncs the log may have lost what the floor was recorded with.
-            self.report.floor,
         ];
         if !is_planted(Defect::LsnsUsedAgain) {
             dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
@@ -298,7 +313,7 @@ impl<'a> Scene<'a> {
             whole,
         } = base;
         let floor = floor.max(self.node.state.floor);
-        self.report.floor = floor;
+        (self.report.floor, self.report.base) = (floor, mark);
         owner.base(&entries);
         let mut dirty = Dirty::default();
         if !self.clean || mark < self.node.state.last {
@@ -308,6 +323,7 @@ impl<'a> Scene<'a> {
                 owner,
             };
             let found = self.read_log(mark, floor, &mut sink)?;
+            self.report.read_from = Some(mark.min(floor).next());
             dirty.upto = found.last;
             self.reached = Some(found.reached);
             self.take_findings(found);
@@ -339,9 +355,10 @@ impl<'a> Scene<'a> {
                 .map_err(StoreError::io("sync", &file.path))?;
         }
         let reached = found.reached;
-        if let Some(file) = files.last().filter(|_| reached < promised) {
+        if reached < promised {
+            let last = files.last().map(|file| file.path.clone());
             let place = Place {
-                path: file.path.clone(),
+                path: last.unwrap_or_else(|| self.log.path.clone()),
                 offset: 0,
             };
             let (first, records) = (reached.next(), promised.0 - reached.0);

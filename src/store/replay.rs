@@ -62,11 +62,15 @@ pub(super) struct Replayed {
 const DAMAGE_MAX: usize = 64;
 
 /// Takes what a replay reads, in the order of LSNs.
-pub(super) trait Sink {
+pub trait Sink {
     /// A change of the map.
     fn change(&mut self, lsn: Lsn, change: Change);
     /// An entry, as it lies in the buffer of the reader.
     fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]);
+    /// Whether nothing more needs to be read.
+    fn is_satisfied(&self) -> bool {
+        false
+    }
 }
 
 /// What to read, and how far.
@@ -223,7 +227,7 @@ impl Reader<'_> {
             self.report(file, 0, self.expected, 0);
         }
         let mut at = FIRST_GROUP_AT;
-        while self.expected <= self.range.until {
+        while self.expected <= self.range.until && !self.sink.is_satisfied() {
             match self.read_step(index, &header, at)? {
                 GoOn::At(next) => at = next,
                 elsewhere => return Ok(elsewhere),

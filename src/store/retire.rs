@@ -12,7 +12,7 @@ use super::disk::File;
 use super::logdir::{file_path, reserve_path};
 use super::recover::spare_path;
 use super::upkeep::Upkeep;
-use super::writer::{Files, RESERVE_FILES, ReadyFile, ReserveFile, Span};
+use super::writer::{Files, ReadyFile, ReserveFile, Span};
 use super::{Lsn, StoreError};
 use crate::defects::{Defect, is_planted};
 
@@ -59,6 +59,12 @@ impl Upkeep {
     /// Recycles or removes the log files that neither catalogue nor snapshot needs, and that hold
     /// no entry above the floors recorded with them.
     pub(super) fn retire(&mut self) {
+        // Held, so that who pins the log knows which files there are.
+        let core = Arc::clone(&self.core);
+        let pins = core.pins.lock();
+        if *pins > 0 {
+            return;
+        }
         let bound = self.bound();
         while let Some(span) = self.retirable(bound) {
             if let Err(error) = self.retire_file(&span) {
@@ -133,7 +139,9 @@ impl Upkeep {
         let mut files = self.core.files.lock();
         let ready = files.ready.len();
         let bytes = files.bytes_in_use() + (ready as u64 + 1) * self.site.file_bytes;
-        let is_enough = ready >= READY_MAX || bytes > self.core.options.log_max_bytes;
+        // On a full disk the space is worth more than the time to fill a file.
+        let is_enough =
+            ready >= READY_MAX || bytes > self.core.options.log_max_bytes || self.core.is_blocked();
         if ready >= READY_MIN && is_enough {
             return Ok(false);
         }
@@ -235,19 +243,15 @@ impl Upkeep {
         Ok(file)
     }
 
-    /// Gives up a file of a whole reserve, so that a checkpoint or snapshot fits a full disk and
-    /// old log can go; `false` if there is nothing to give, or nothing waits for space.
+    /// Gives up a file of the reserve, the last one too, so that a checkpoint or snapshot fits a full
+    /// disk: nothing else lets old log go, which makes the reserve whole again. `false` if there is
+    /// nothing to give, or nothing waits for space.
     pub(super) fn give_up_reserve(&self) -> bool {
         if !self.core.is_blocked() {
             return false;
         }
-        let slot = {
-            let mut files = self.core.files.lock();
-            if files.reserve.len() < RESERVE_FILES {
-                return false;
-            }
-            files.reserve.pop().map(|file| file.slot)
-        };
+        let given = self.core.files.lock().reserve.pop();
+        let slot = given.map(|file| file.slot);
         self.core.note_reserve();
         let Some(slot) = slot else { return false };
         let path = reserve_path(&self.site.log_dir, slot);

@@ -228,6 +228,33 @@ impl Snapshot {
         ))
     }
 
+    /// Copies the file into another directory, checking it. Returns its length.
+    pub(super) fn copy_to(&self, disk: &dyn Disk, dir: &Path) -> Result<u64, StoreError> {
+        self.verify()?;
+        let path = snapshot_path(dir);
+        let temporary = temporary_name(&path);
+        let copy = disk
+            .create(&temporary)
+            .map_err(StoreError::io("create", &temporary))?;
+        let length = HEADER_BYTES as u64 + self.extent.bytes;
+        let mut done = 0;
+        while done < length {
+            let wanted = (length - done).min(PIECE_BYTES as u64) as usize;
+            let piece = self.file.read(wanted, done);
+            let piece = piece.map_err(StoreError::io("read", &self.path))?;
+            if piece.len() < wanted {
+                return Err(self.corrupt(done + piece.len() as u64, "the file is cut short"));
+            }
+            copy.pwrite(&piece, done)
+                .map_err(StoreError::io("write", &temporary))?;
+            done += wanted as u64;
+        }
+        copy.sync_data()
+            .map_err(StoreError::io("sync", &temporary))?;
+        publish_file(disk, &path).map_err(StoreError::io("rename", &temporary))?;
+        Ok(length)
+    }
+
     /// Reads all entries, after checking them.
     pub(super) fn read(&self) -> Result<Map, StoreError> {
         self.verify()?;

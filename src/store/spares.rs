@@ -3,13 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::group::GROUP_MAX_BYTES;
+use super::group::{BLOCK_BYTES, GROUP_MAX_BYTES};
+use super::writer::GROW_BYTES;
 
-/// One buffer is being written while another fills, and a third may wait behind it.
-const SPARES_MAX: usize = 2;
-/// What a group takes at most with the zeros that are written behind it.
-const SPARE_MAX_BYTES: usize = GROUP_MAX_BYTES + (1 << 20);
-/// A buffer that is much larger than all groups of this long is given back.
+/// So many buffers are kept: what `pending_max_bytes` holds of the largest groups by default.
+const SPARES_MAX: usize = 8;
+/// The zeros that are written behind a group: up to a whole block, and where the file grows.
+pub(super) const GROUP_TAIL_BYTES: usize = BLOCK_BYTES + GROW_BYTES as usize;
+/// What the buffer of a group takes at most.
+const SPARE_MAX_BYTES: usize = GROUP_MAX_BYTES + GROUP_TAIL_BYTES;
+/// A buffer that was not used for so long, or is much larger than all groups of that time, is
+/// given back.
 const SPARE_IDLE: Duration = Duration::from_secs(5);
 /// "Much larger": so many times, and more than this anyway.
 const SPARE_EXCESS: usize = 4;
@@ -19,7 +23,9 @@ const SPARE_MIN_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Spares {
     buffers: Vec<Vec<u8>>,
-    /// The largest group since `since`.
+    /// The fewest there were since `since`: so many are not needed.
+    idle: usize,
+    /// The largest group since then.
     largest: usize,
     since: Instant,
 }
@@ -28,6 +34,7 @@ impl Spares {
     pub(super) fn new(now: Instant) -> Spares {
         Spares {
             buffers: Vec::with_capacity(SPARES_MAX),
+            idle: 0,
             largest: 0,
             since: now,
         }
@@ -35,20 +42,20 @@ impl Spares {
 
     /// A buffer, used before if there is one.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.idle = self.idle.min(self.buffers.len());
+        buffer
     }
 
     /// Takes the buffer of a group that was written. Returns what is not needed any more, to be
     /// dropped where nobody waits for it.
     pub(super) fn keep(&mut self, buffer: Vec<u8>, now: Instant) -> Vec<Vec<u8>> {
         self.largest = self.largest.max(buffer.len());
-        let mut excess = self.trim(now);
-        if self.buffers.len() < SPARES_MAX && buffer.capacity() <= SPARE_MAX_BYTES {
-            self.buffers.push(buffer);
-        } else {
-            excess.push(buffer);
+        if self.buffers.len() >= SPARES_MAX || buffer.capacity() > SPARE_MAX_BYTES {
+            return vec![buffer];
         }
-        excess
+        self.buffers.push(buffer);
+        self.trim(now)
     }
 
     /// How long to wait for work before [`trim`](Self::trim) has something to do; `None` if there
@@ -58,7 +65,7 @@ impl Spares {
         self.buffers.iter().any(is_large).then_some(SPARE_IDLE)
     }
 
-    /// Hands out the buffers that are too large for what came lately.
+    /// Hands out the buffers that nobody needed lately, or that are too large for what came.
     pub(super) fn trim(&mut self, now: Instant) -> Vec<Vec<u8>> {
         if now.duration_since(self.since) < SPARE_IDLE {
             return Vec::new();
@@ -66,11 +73,13 @@ impl Spares {
         let needed = (SPARE_EXCESS * self.largest).max(SPARE_MIN_BYTES);
         self.since = now;
         self.largest = 0;
-        let (excess, kept) = self
-            .buffers
-            .drain(..)
-            .partition(|buffer| buffer.capacity() > needed);
-        self.buffers = kept;
+        // The last one kept is the first one used.
+        let mut excess: Vec<_> = self.buffers.drain(..self.idle).collect();
+        excess.extend(
+            self.buffers
+                .extract_if(.., |buffer| buffer.capacity() > needed),
+        );
+        self.idle = self.buffers.len();
         excess
     }
 }
@@ -111,6 +120,7 @@ mod tests {
         let start = Instant::now();
         let mut spares = Spares::new(start);
         spares.keep(buffer(1 << 20), start);
+        spares.keep(Vec::new(), start);
         assert_eq!(spares.patience(), Some(SPARE_IDLE));
         // The large group itself came within this time.
         assert!(spares.trim(start + SPARE_IDLE).is_empty());
@@ -119,8 +129,42 @@ mod tests {
                 .trim(start + SPARE_IDLE * 2 - Duration::from_millis(1))
                 .is_empty()
         );
-        assert_eq!(spares.trim(start + SPARE_IDLE * 2).len(), 1);
+        assert_eq!(spares.trim(start + SPARE_IDLE * 2).len(), 2);
         assert_eq!(spares.patience(), None);
+    }
+
+    #[test]
+    fn a_large_buffer_goes_while_small_groups_come() {
+        let start = Instant::now();
+        let mut spares = Spares::new(start);
+        spares.keep(buffer(1 << 20), start);
+        let mut given_back = 0;
+        for seconds in 1..=10 {
+            let mut used = spares.take();
+            used.truncate(100);
+            given_back += spares
+                .keep(used, start + Duration::from_secs(seconds))
+                .len();
+        }
+        assert_eq!(given_back, 1);
+        assert_eq!(spares.take().capacity(), 0);
+    }
+
+    #[test]
+    fn buffers_of_a_burst_go_when_fewer_are_enough() {
+        let start = Instant::now();
+        let mut spares = Spares::new(start);
+        for _ in 0..4 {
+            spares.keep(buffer(1 << 20), start);
+        }
+        let mut left = Vec::new();
+        for seconds in 1..=20 {
+            let used = [spares.take(), spares.take()];
+            let now = start + Duration::from_secs(seconds);
+            used.into_iter()
+                .for_each(|buffer| left.append(&mut spares.keep(buffer, now)));
+        }
+        assert_eq!((left.len(), spares.buffers.len()), (2, 2));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const FILES_SLACK: u64 = 1;
 /// How long to wait for the records the floor relies on.
 const FLOOR_PATIENCE: Duration = Duration::from_secs(1);
 /// A checkpoint or snapshot that failed is left alone for so long, unless it is asked for.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// How often upkeep looks while the log is long, or the disk full.
 const PRESSED_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -93,6 +93,9 @@ impl Upkeep {
         };
         if done.is_ok() && self.is_snapshot_due(asked) {
             self.snapshot_with_reserve();
+        }
+        if asked {
+            self.core.snapshot_asked.store(false, Ordering::Relaxed);
         }
         self.retire();
         self.fill_files();
@@ -177,6 +180,7 @@ impl Upkeep {
             && self.is_snapshot_older()
             && (self.snapshot_wanted
                 || written >= limit
+                || (asked && self.core.snapshot_asked.load(Ordering::Relaxed))
                 || self.is_worth_it(recorded, possible, limit))
     }
 

@@ -20,7 +20,7 @@ use crate::defects::{Defect, is_planted};
 
 /// A file that was never filled grows in steps of this, written as zeros together with a group,
 /// so that most groups overwrite blocks the file already has: half the cost of a sync.
-const GROW_BYTES: u64 = 256 << 10;
+pub(super) const GROW_BYTES: u64 = 256 << 10;
 
 /// A log file that holds records, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,38 +191,27 @@ impl Writer {
         FIRST_GROUP_AT + whole_blocks(group.bytes.len()) as u64 <= self.site.file_bytes
     }
 
-    /// Leaves a file that cannot grow for one that is filled already, if there is one.
-    pub(super) fn leave_full_disk(&mut self, group: &OpenGroup) -> bool {
-        if !self.is_usual(group) {
-            return false;
-        }
-        let files = Arc::clone(&self.files);
-        let mut files = files.lock();
-        let Some(ready) = files.ready.pop_front() else {
-            return false;
-        };
-        let bytes = self.site.file_bytes;
-        self.begin(&mut files, ready, bytes, (bytes, group.first));
-        true
-    }
-
-    /// Leaves a file that cannot grow for one of the reserve; `false` if there is none for this
-    /// group.
-    pub(super) fn use_reserve(&mut self, group: &OpenGroup) -> Result<bool, StoreError> {
+    /// Leaves a file that cannot grow for one that is filled already: one that is ready or, if
+    /// that may be used, one of the reserve. `false` if there is none for this group.
+    pub(super) fn leave_full_disk(
+        &mut self,
+        group: &OpenGroup,
+        use_reserve: bool,
+    ) -> Result<bool, StoreError> {
         if !self.is_usual(group) {
             return Ok(false);
         }
         let files = Arc::clone(&self.files);
         let mut files = files.lock();
-        let Some(ready) = self.take_reserve(&mut files)? else {
+        let ready = match files.ready.pop_front() {
+            None if use_reserve => self.take_reserve(&mut files)?,
+            ready => ready,
+        };
+        let Some(ready) = ready else {
             return Ok(false);
         };
-        warn!(
-            file = ready.number,
-            "the disk is full: the log goes on in its reserve"
-        );
         let bytes = self.site.file_bytes;
-        self.begin(&mut files, ready, bytes, (bytes, group.first));
+        self.begin(&mut files, ready, (bytes, bytes), group.first);
         Ok(true)
     }
 
@@ -243,6 +232,7 @@ impl Writer {
         }
         disk.sync_dir(log_dir)
             .map_err(StoreError::io("sync", log_dir))?;
+        warn!(number, "the disk is full: the log goes on in its reserve");
         let file = spare.file;
         Ok(Some(ReadyFile { number, file }))
     }
@@ -251,34 +241,34 @@ impl Writer {
     fn next_file(&mut self, first: Lsn, needed: u64) -> Result<(), StoreError> {
         let usual = self.site.file_bytes;
         let capacity = usual.max(needed);
-        // Under the lock until the span is there, so that upkeep cannot give another file the same
-        // number.
         let files = Arc::clone(&self.files);
         let mut files = files.lock();
-        if let Some(ready) = files.ready.pop_front() {
-            self.begin(&mut files, ready, usual, (capacity, first));
-            return Ok(());
-        }
-        let number = files.next_number();
-        let file = create_file(&self.site, number)?;
-        let ready = ReadyFile { number, file };
-        self.begin(&mut files, ready, 0, (capacity, first));
+        let (ready, filled) = match files.ready.pop_front() {
+            Some(ready) => (ready, usual),
+            None => {
+                let number = files.next_number();
+                let file = create_file(&self.site, number)?;
+                (ReadyFile { number, file }, 0)
+            }
+        };
+        self.begin(&mut files, ready, (filled, capacity), first);
         Ok(())
     }
 
+    /// Goes on in this file. `files` stays locked from the moment it was taken, or its number
+    /// given: upkeep must not give another file the same one.
     fn begin(
         &mut self,
         files: &mut Files,
         ready: ReadyFile,
-        filled: u64,
-        (capacity, first): (u64, Lsn),
+        (filled, capacity): (u64, u64),
+        first: Lsn,
     ) {
-        let span = Span {
+        files.spans.push_back(Span {
             number: ready.number,
             first,
             bytes: filled,
-        };
-        files.spans.push_back(span);
+        });
         self.active = Some(Active::new(ready.number, ready.file, filled, capacity));
     }
 

@@ -115,7 +115,8 @@ fn blemish(
     if !copy.at_home {
         return Some("it had become a dead letter");
     }
-    if !message.redelivered && (copy.delivered || end == End::Killed) {
+    // A broker that was killed when it had put everything in order has ended cleanly.
+    if !message.redelivered && copy.delivered {
         return Some("it is not redelivered");
     }
     let is_fresh = end == End::Stopped && queue.is_unconsumed() && !copy.delivered;

@@ -21,12 +21,10 @@ pub(crate) struct Gone;
 /// A message that arrived, by delivery or by a get.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
-    pub(crate) channel: u16,
     pub(crate) tag: u64,
     pub(crate) redelivered: bool,
     /// None if the body is not one that was ever published.
     pub(crate) id: Option<Id>,
-    pub(crate) bytes: usize,
     /// The content header, for those who look into it.
     pub(crate) header: Vec<u8>,
 }
@@ -39,13 +37,12 @@ pub(crate) enum Event {
     Empty,
     /// An answer to publishes.
     Confirm {
-        channel: u16,
         tag: u64,
         multiple: bool,
         taken: bool,
     },
     /// A message that no queue takes came back.
-    Returned(Option<Id>),
+    Returned,
     /// Anything else.
     Method(u16, Method),
     /// Nothing came in time.
@@ -162,7 +159,6 @@ impl Line {
                 Err(Gone)
             }
             Some([0, 60, 0, method @ (80 | 120)]) => Ok(Event::Confirm {
-                channel,
                 tag: long(payload, 4),
                 multiple: payload.get(12).is_some_and(|bits| bits & 1 == 1),
                 taken: *method == 80,
@@ -172,10 +168,7 @@ impl Line {
                 self.content(channel, long(payload, at), payload[at + 8] == 1)
             }
             Some([0, 60, 0, 71]) => self.content(channel, long(payload, 4), payload[12] == 1),
-            Some([0, 60, 0, 50]) => match self.content(channel, 0, false)? {
-                Event::Delivery(returned) => Ok(Event::Returned(returned.id)),
-                other => Ok(other),
-            },
+            Some([0, 60, 0, 50]) => self.content(channel, 0, false).map(|_| Event::Returned),
             Some([0, 60, 0, 72]) => Ok(Event::Empty),
             _ => Method::decode(payload)
                 .map(|method| Event::Method(channel, method))
@@ -197,11 +190,9 @@ impl Line {
             body.extend_from_slice(&part(BODY)?);
         }
         Ok(Event::Delivery(Delivery {
-            channel,
             tag,
             redelivered,
             id: body::read(&body),
-            bytes: size,
             header,
         }))
     }

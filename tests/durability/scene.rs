@@ -23,8 +23,6 @@ pub(crate) enum Queue {
     Ttl,
     /// A publisher without confirms, covered by channel.close-ok.
     Covered,
-    /// What consumers publish to learn that their acknowledgements are durable.
-    Receipts,
     /// The dead letters of `Prio` and `Ttl`.
     Dead,
     /// A queue that is purged, deleted and declared again.
@@ -32,7 +30,7 @@ pub(crate) enum Queue {
 }
 
 /// Those that are always there, the sources of dead letters before their target.
-pub(crate) const FIXED: [Queue; 11] = [
+pub(crate) const FIXED: [Queue; 10] = [
     Queue::Plain,
     Queue::FanKept,
     Queue::FanAuto,
@@ -42,7 +40,6 @@ pub(crate) const FIXED: [Queue; 11] = [
     Queue::Prio,
     Queue::Ttl,
     Queue::Covered,
-    Queue::Receipts,
     Queue::Dead,
 ];
 
@@ -65,7 +62,6 @@ impl Queue {
             Queue::Prio => "prio",
             Queue::Ttl => "ttl",
             Queue::Covered => "covered",
-            Queue::Receipts => "receipts",
             Queue::Dead => "dead",
             Queue::Own(number) => return format!("own-{number}"),
         };
@@ -79,10 +75,7 @@ impl Queue {
 
     /// Whether nobody but the check takes messages out of it.
     pub(crate) fn is_unconsumed(self) -> bool {
-        matches!(
-            self,
-            Queue::TxBoth | Queue::Moved | Queue::Covered | Queue::Receipts
-        )
+        matches!(self, Queue::TxBoth | Queue::Moved | Queue::Covered)
     }
 
     /// The priority a message of this number has there.

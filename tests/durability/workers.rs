@@ -20,7 +20,7 @@ use super::scene::Queue;
 /// How long a worker waits at a time for something to come.
 const LOOK: Duration = Duration::from_millis(20);
 /// A broker that says nothing for so long, while something is awaited, is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+pub(crate) const STUCK: Duration = Duration::from_secs(60);
 
 /// What a worker works with.
 pub(crate) struct Desk {

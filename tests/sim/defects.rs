@@ -40,7 +40,7 @@ const FOUND: [(Defect, u64); 26] = [
 
 #[test]
 fn every_planted_defect_is_found() {
-    broker_core::queue::keep_no_spares();
+    broker_core::keep_no_spares();
     let only = std::env::var("DEFECT").ok();
     let next = AtomicUsize::new(0);
     let missed = Mutex::new(Vec::new());

@@ -73,7 +73,7 @@ impl Total {
 
 /// Plays what is asked for.
 pub(crate) fn play_all() {
-    broker_core::queue::keep_no_spares();
+    broker_core::keep_no_spares();
     let wanted = wanted();
     let total = Total::default();
     let began = Instant::now();

@@ -4,6 +4,7 @@
 //! names the addresses; everything else it says is kept for the report of a failed test.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -193,9 +194,14 @@ impl Drop for Broker {
     }
 }
 
+/// The program under test: `LEVERET` names another build of it.
+pub(crate) fn program() -> OsString {
+    env::var_os("LEVERET").unwrap_or_else(|| env!("CARGO_BIN_EXE_leveret").into())
+}
+
 /// `leveret serve` without arguments; nothing in this process's environment configures it.
 pub(crate) fn serve() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    let mut command = Command::new(program());
     command.arg("serve");
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("LEVERET_") {

@@ -242,6 +242,11 @@ impl Peer {
         self.write(&out).map_err(|error| error.to_string())
     }
 
+    /// The port of this end.
+    pub(crate) fn local_port(&self) -> io::Result<u16> {
+        self.stream.local_addr().map(|address| address.port())
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

@@ -13,6 +13,7 @@ use crate::inbox::{ConfirmRun, Inbox};
 use crate::message::{Message, Records};
 use crate::queue::Command;
 use crate::queue::handle::{Batch, QueueHandle, QueueId};
+use crate::spare;
 use crate::time::Timestamp;
 
 /// Publishes are handed over when their records reach this many bytes, barrier or not.
@@ -157,7 +158,8 @@ impl Batches {
 
     /// Hands everything over; `host` gives the log. Answers come through the inboxes.
     pub fn hand_over(&mut self, host: &dyn Host, now: Timestamp) {
-        let mut in_turn = self.shared.append(host);
+        let mut logged = self.shared.append(host);
+        let is_waiting = logged.as_ref().is_some_and(|logged| logged.has_settles);
         for (queue, settlement, ordinals) in self.settlements.drain(..) {
             let command = match settlement {
                 Settlement::Ack => Command::Ack { ordinals },
@@ -165,7 +167,10 @@ impl Batches {
                 Settlement::Reject => Command::Reject { ordinals },
                 Settlement::Sent => Command::Sent { ordinals },
             };
-            queue.submit(now, command);
+            match is_waiting {
+                true => queue.submit_waiting(now, command),
+                false => queue.submit(now, command),
+            }
         }
         if self.publishes.is_empty() {
             return;
@@ -174,7 +179,9 @@ impl Batches {
         self.bytes = 0;
         self.by_queue.clear();
         for (index, (queue, mut batch)) in self.publishes.drain(..).enumerate() {
-            batch.in_turn = in_turn.remove(&(index as u32));
+            batch.in_turn = logged
+                .as_mut()
+                .and_then(|logged| logged.part_of(index as u32));
             self.usual_bytes = batch.records.record_bytes().min(SPARE_BYTES_MAX);
             queue.publish(now, &mut batch);
             batch.records.clear();
@@ -194,7 +201,7 @@ impl Batches {
         *self.by_queue.entry(queue.identity().id).or_insert_with(|| {
             let records = match self.spare.pop() {
                 Some(spare) => spare,
-                None => Records::with_capacity(self.usual_bytes),
+                None => spare::take(self.usual_bytes),
             };
             let batch = Batch {
                 records,

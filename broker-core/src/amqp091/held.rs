@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
-use crate::inbox::{Answer, ConsumerId};
-use crate::message::{Position, Records};
+use crate::inbox::{Answer, ConsumerId, RecordIter, RecordList};
+use crate::message::{RecordRef, Records};
 
 /// One thing that waits.
 #[derive(Debug)]
@@ -63,33 +63,27 @@ impl Held {
 /// A walk over the records of a mail, in step with its items.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
-    records: &'a Records,
-    next: Option<Position>,
+    records: RecordIter<'a>,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(records: &'a Records) -> Cursor<'a> {
+    pub(super) fn new(records: &'a RecordList) -> Cursor<'a> {
         Cursor {
-            records,
-            next: records.first(),
+            records: records.iter(),
         }
     }
 
     /// The next record.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<crate::message::RecordRef<'a>> {
-        let position = self.next?;
-        self.next = self.records.next(position);
-        Some(self.records.at(position))
+    pub(super) fn next(&mut self) -> Option<RecordRef<'a>> {
+        self.records.next()
     }
 
     /// The next `count` records as a copy.
     pub(super) fn copy(&mut self, count: u32) -> Records {
         let mut copy = Records::new();
-        for _ in 0..count {
-            if let Some(record) = self.next() {
-                copy.push_record(record);
-            }
+        for record in self.records.by_ref().take(count as usize) {
+            copy.push_record(record);
         }
         copy
     }

@@ -30,10 +30,7 @@ impl Connection {
             }
         }
         mail.items = items;
-        mail.records.clear();
-        if mail.records.capacity() > MAIL_BYTES_KEPT {
-            mail.records = Records::new();
-        }
+        mail.records.clear(MAIL_BYTES_KEPT);
         self.finish_turn(now, io);
     }
 

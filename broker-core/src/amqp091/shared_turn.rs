@@ -7,11 +7,13 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::routes::Target;
+use crate::defects::{Defect, is_planted};
 use crate::host::Host;
 use crate::journal::{Block, Runs, Section};
 use crate::message::{Message, Records};
 use crate::queue::handle::{InTurn, QueueHandle};
 use crate::time::Timestamp;
+use crate::turns::OpenTurn;
 
 /// Messages for the same queues.
 #[derive(Debug)]
@@ -86,24 +88,45 @@ impl SharedTurn {
         }
     }
 
-    /// Appends what was collected, and tells of each batch which of its records are in the log.
-    pub(super) fn append(&mut self, host: &dyn Host) -> FxHashMap<u32, InTurn> {
+    /// Appends what was collected; none if there is nothing.
+    pub(super) fn append(&mut self, host: &dyn Host) -> Option<LoggedTurn> {
         self.is_transaction = false;
         if self.sections.is_empty() && self.settles.is_empty() {
-            return FxHashMap::default();
+            return None;
         }
         let collected = std::mem::take(self);
         let sections: Vec<Section<'_>> = collected.sections.iter().map(as_section).collect();
-        let settles: Vec<(u64, Runs)> = collected.settles.into_iter().collect();
+        let mut settles: Vec<(u64, Runs)> = collected.settles.into_iter().collect();
+        if is_planted(Defect::TurnWithoutSettles) {
+            settles.clear();
+        }
         let journal = host.journal();
         let turn = host
             .turns()
             .begin(|| journal.append_turn(&sections, &settles));
-        let in_turn = |(batch, runs)| {
-            let turn = Arc::clone(&turn);
-            (batch, InTurn { turn, runs })
-        };
-        collected.runs.into_iter().map(in_turn).collect()
+        Some(LoggedTurn {
+            turn,
+            has_settles: !settles.is_empty(),
+            runs: collected.runs,
+        })
+    }
+}
+
+/// A turn that is in the log. It is under way until this and all its batches are gone.
+#[derive(Debug)]
+pub(super) struct LoggedTurn {
+    turn: Arc<OpenTurn>,
+    /// The queues must have its settlements before it is over.
+    pub(super) has_settles: bool,
+    runs: FxHashMap<u32, Vec<(u32, u32)>>,
+}
+
+impl LoggedTurn {
+    /// Which records of the batch with this index are in the turn.
+    pub(super) fn part_of(&mut self, batch: u32) -> Option<InTurn> {
+        let turn = Arc::clone(&self.turn);
+        let runs = self.runs.remove(&batch)?;
+        Some(InTurn { turn, runs })
     }
 }
 

@@ -1,8 +1,9 @@
 //! The tx class: publishes and settlements that wait for tx.commit.
 //!
 //! Queues are found when the message is published, as RabbitMQ does; returns of mandatory
-//! messages leave at commit. A commit is answered when every queue has taken its messages; it is
-//! not atomic across queues while bodies are only in memory.
+//! messages leave at commit. What is persistent of a commit, publishes and acks, is one record of
+//! the log: a crash leaves all of it or nothing. The commit is answered when every queue has taken
+//! its messages and they are durable.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -146,11 +147,15 @@ impl Channel {
             acks += u64::from(settlement == Settlement::Ack);
         }
         self.note_settled(acks, Settlement::Ack);
+        // What is refused now does not hold up the rest: half a transaction is none.
+        let mut outcome = Ok(());
         for publish in publishes {
-            self.commit_publish(records.at(publish.position), publish, turn)?;
+            let committed = self.commit_publish(records.at(publish.position), publish, turn);
+            outcome = outcome.and(committed);
         }
         turn.barrier();
         self.clear_uncommitted();
+        outcome?;
         self.gate.ask(Question::Commit);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Entries for people: what an entry says, as a tree that can be printed. Bodies and properties
-//! are counted, never shown.
+//! Entries for people: what an entry says, as a tree that can be printed. Properties are counted,
+//! never shown, and so are bodies unless they are asked for.
 
 use super::decode::TurnSection;
 use super::{Entry, EntryKind, Malformed, PageEntry, Placement, Runs, Turn};
@@ -14,24 +14,35 @@ pub enum Described {
     Flag(bool),
     /// Words.
     Text(String),
+    /// The body of a message.
+    Bytes(Vec<u8>),
     /// Things of one sort.
     List(Vec<Described>),
     /// Values with their names, in the order in which they are to be read.
     Fields(Vec<(&'static str, Described)>),
 }
 
-use Described::{Fields, Flag, List, Number, Text};
+/// Whether bodies are part of what is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// Their lengths only.
+    Counted,
+    /// They themselves.
+    Shown,
+}
+
+use Described::{Bytes, Fields, Flag, List, Number, Text};
 
 /// What the payload of an entry says. The error tells what is wrong with it.
-pub fn describe(kind: u8, payload: &[u8]) -> Result<Described, Malformed> {
+pub fn describe(kind: u8, payload: &[u8], bodies: Bodies) -> Result<Described, Malformed> {
     let kind = EntryKind::try_from(kind)?;
     Ok(match Entry::decode(kind, payload)? {
         Entry::Batch { queue, records } => Fields(vec![
             ("kind", text("batch")),
             ("queue", Number(queue)),
-            ("messages", messages(&records)),
+            ("messages", messages(&records, bodies)),
         ]),
-        Entry::Turn(turn) => describe_turn(&turn),
+        Entry::Turn(turn) => describe_turn(&turn, bodies),
         Entry::Placed { queue, placements } => Fields(vec![
             ("kind", text("placed")),
             ("queue", Number(queue)),
@@ -62,6 +73,12 @@ pub fn describe_page(key: &[u8], value: &[u8]) -> Result<Described, Malformed> {
         ("crc", Text(format!("{:08x}", page.crc))),
     ];
     fields.extend(page.level.map(|level| ("level", Number(level.into()))));
+    let flags = [
+        ("redelivered", page.is_redelivered),
+        ("may_expire", page.may_expire),
+    ];
+    let set = flags.into_iter().filter(|(_, is_set)| *is_set);
+    fields.extend(set.map(|(name, _)| (name, Flag(true))));
     fields.push(("count", Number(page.runs.count())));
     fields.push(("ordinals", ordinals(&page.runs)));
     Ok(Fields(fields))
@@ -69,10 +86,11 @@ pub fn describe_page(key: &[u8], value: &[u8]) -> Result<Described, Malformed> {
 
 /// The messages of a block, such as a page.
 pub fn describe_block(block: &[u8]) -> Result<Described, Malformed> {
-    Ok(messages(&Records::decode(block)?))
+    Ok(messages(&Records::decode(block)?, Bodies::Counted))
 }
 
-fn describe_turn(turn: &Turn) -> Described {
+fn describe_turn(turn: &Turn, bodies: Bodies) -> Described {
+    let describe_section = |section: &TurnSection| describe_section(section, bodies);
     Fields(vec![
         ("kind", text("turn")),
         ("sections", list(&turn.sections, describe_section)),
@@ -80,10 +98,10 @@ fn describe_turn(turn: &Turn) -> Described {
     ])
 }
 
-fn describe_section(section: &TurnSection) -> Described {
+fn describe_section(section: &TurnSection, bodies: Bodies) -> Described {
     Fields(vec![
         ("queues", list(&section.queues, |&queue| Number(queue))),
-        ("messages", messages(&section.records)),
+        ("messages", messages(&section.records, bodies)),
     ])
 }
 
@@ -114,11 +132,12 @@ fn describe_count(&(ordinal, count): &(u64, u32)) -> Described {
     ])
 }
 
-fn messages(records: &Records) -> Described {
-    List(records.iter().map(describe_message).collect())
+fn messages(records: &Records, bodies: Bodies) -> Described {
+    let messages = records.iter();
+    List(messages.map(|one| describe_message(one, bodies)).collect())
 }
 
-fn describe_message(record: RecordRef<'_>) -> Described {
+fn describe_message(record: RecordRef<'_>, bodies: Bodies) -> Described {
     let mut fields = vec![
         ("ordinal", Number(record.ordinal())),
         ("exchange", text(record.exchange_str())),
@@ -132,6 +151,9 @@ fn describe_message(record: RecordRef<'_>) -> Described {
         ("enqueued_at", Number(record.enqueued_at().0)),
     ];
     fields.extend(record.expires_at().map(|at| ("expires_at", Number(at.0))));
+    if bodies == Bodies::Shown {
+        fields.push(("body", Bytes(record.body().to_vec())));
+    }
     Fields(fields)
 }
 

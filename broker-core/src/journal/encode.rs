@@ -18,7 +18,8 @@ pub type Payload = SmallVec<[u8; 128]>;
 pub struct Section<'a> {
     /// Ids of the queues; each gets all the messages.
     pub queues: &'a [u64],
-    /// The messages, ordinals without meaning.
+    /// The messages. Their ordinals have no meaning, but for those that the turn settles too:
+    /// these are there again, under them.
     pub block: Block<'a>,
 }
 
@@ -46,11 +47,10 @@ impl dyn Journal + '_ {
 
     /// Messages of a queue that lie in pages are in the log again, under their ordinals, so that
     /// the pages may go. A batch would not do: it counts for nothing while a page has them. So a
-    /// turn settles them and has them anew, then says where they are. Gives the LSN from which on
-    /// the log is needed for them.
+    /// turn settles them and has them anew. Gives the LSN from which on the log is needed for them.
     pub fn append_again(&self, queue: u64, records: &Records) -> Lsn {
-        let there = || records.iter().filter(|record| !record.is_removed());
-        let runs = there().map(|record| record.ordinal()).collect();
+        let there = records.iter().filter(|record| !record.is_removed());
+        let runs = there.map(|record| record.ordinal()).collect();
         let section = Section {
             queues: &[queue],
             block: Block::of(records),
@@ -58,22 +58,7 @@ impl dyn Journal + '_ {
         if section.block.is_empty() {
             return Lsn::NONE;
         }
-        let turn = self.append_turn(&[section], &[(queue, runs)]);
-        let mut placements: Vec<Placement> = Vec::new();
-        for (index, record) in (0..).zip(there()) {
-            let ordinal = record.ordinal();
-            match placements.last_mut() {
-                Some(last) if last.is_followed_by(ordinal) => last.count += 1,
-                _ => placements.push(Placement {
-                    turn,
-                    index,
-                    count: 1,
-                    ordinal,
-                }),
-            }
-        }
-        self.append_placed(queue, &placements);
-        turn
+        self.append_turn(&[section], &[(queue, runs)])
     }
 
     /// Messages of turns have their ordinals in `queue`.

@@ -3,7 +3,8 @@
 //! ```text
 //! key    'm', queue u64, page number u64 (both big-endian)
 //! value  0 u8 version = 1     1 u64 segment   9 u64 offset   17 u32 length   21 u32 CRC
-//!       25 u8 flags (1: the page holds one level)   26 u8 level
+//!       25 u8 flags (1: the page holds one level; 2: its messages may have been delivered before;
+//!             4: one of them may have a time to live of its own)         26 u8 level
 //!       27 u32 number of runs   31 runs × (first u64, count u32)
 //! ```
 //!
@@ -18,6 +19,8 @@ use crate::message::RECORD_BYTES_MIN;
 const KEY_FIRST: u8 = b'm';
 const VERSION: u8 = 1;
 const ONE_LEVEL: u8 = 1;
+const REDELIVERED: u8 = 2;
+const EXPIRES: u8 = 4;
 const HEAD_BYTES: usize = 31;
 const RUN_BYTES: usize = 12;
 const BLOCK_HEAD_BYTES: u64 = 8;
@@ -82,6 +85,10 @@ pub struct PageEntry {
     pub crc: u32,
     /// The level of all its messages, if they have one in common.
     pub level: Option<u8>,
+    /// All its messages may have been delivered before, whatever stands in the page.
+    pub is_redelivered: bool,
+    /// One of its messages may have a time to live of its own.
+    pub may_expire: bool,
     /// The ordinals that are alive.
     pub runs: Runs,
 }
@@ -109,7 +116,7 @@ impl PageEntry {
         value.extend_from_slice(&self.offset.to_le_bytes());
         value.extend_from_slice(&self.length.to_le_bytes());
         value.extend_from_slice(&self.crc.to_le_bytes());
-        value.push(if self.level.is_some() { ONE_LEVEL } else { 0 });
+        value.push(self.flags());
         value.push(self.level.unwrap_or_default());
         value.extend_from_slice(&(runs.len() as u32).to_le_bytes());
         push_runs(&mut value, &self.runs);
@@ -139,9 +146,12 @@ impl PageEntry {
             offset: reader.u64()?,
             length: reader.u32()?,
             crc: reader.u32()?,
-            level: read_level(&mut reader)?,
+            level: None,
+            is_redelivered: false,
+            may_expire: false,
             runs: Runs::new(),
         };
+        entry.read_flags(reader.u8()?, reader.u8()?)?;
         let count = reader.count(RUN_BYTES)?;
         entry.runs = reader.runs(count)?;
         reader.end()?;
@@ -151,16 +161,28 @@ impl PageEntry {
         Ok(entry)
     }
 
+    fn flags(&self) -> u8 {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        flag(self.level.is_some(), ONE_LEVEL)
+            | flag(self.is_redelivered, REDELIVERED)
+            | flag(self.may_expire, EXPIRES)
+    }
+
+    fn read_flags(&mut self, flags: u8, level: u8) -> Result<(), Malformed> {
+        if flags & !(ONE_LEVEL | REDELIVERED | EXPIRES) != 0 {
+            return Err(Malformed("a page entry has an unknown flag"));
+        }
+        self.level = (flags & ONE_LEVEL != 0).then_some(level);
+        self.is_redelivered = flags & REDELIVERED != 0;
+        self.may_expire = flags & EXPIRES != 0;
+        match self.level {
+            None if level != 0 => Err(Malformed("a page entry of no level names one")),
+            _ => Ok(()),
+        }
+    }
+
     /// How many records the page has room for at most.
     fn records_max(&self) -> u64 {
         u64::from(self.length).saturating_sub(BLOCK_HEAD_BYTES) / RECORD_BYTES_MIN as u64
-    }
-}
-
-fn read_level(reader: &mut Reader<'_>) -> Result<Option<u8>, Malformed> {
-    match (reader.u8()?, reader.u8()?) {
-        (0, 0) => Ok(None),
-        (ONE_LEVEL, level) => Ok(Some(level)),
-        _ => Err(Malformed("a page entry has an unknown flag")),
     }
 }

@@ -78,6 +78,14 @@ impl Runs {
         self.runs.last().map(Run::last)
     }
 
+    /// Bytes of memory beside the set itself.
+    pub fn heap_bytes(&self) -> usize {
+        match self.runs.spilled() {
+            true => self.runs.capacity() * size_of::<Run>(),
+            false => 0,
+        }
+    }
+
     /// Whether the ordinal is in it.
     pub fn contains(&self, ordinal: u64) -> bool {
         let index = self.runs.partition_point(|run| run.last() < ordinal);

@@ -73,11 +73,6 @@ impl Share {
         }
     }
 
-    /// The same budget, nothing reported.
-    pub(super) fn renewed(&self) -> Share {
-        Share::new(self.budget.clone())
-    }
-
     /// Says how much the queue has now. Whether there is too much of all.
     #[inline]
     pub(super) fn report(&mut self, bytes: usize, is_consumed: bool) -> bool {

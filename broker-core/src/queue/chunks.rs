@@ -1,23 +1,36 @@
 //! Where a queue's messages lie: chunks of records, addressed by [`Place`].
 //!
 //! A chunk is filled from the front and never in the middle. It grows with the queue, 512 bytes
-//! first and 256 KiB at most, and its memory is freed when nothing in it is alive. When less than
-//! a quarter of it is, the rest is copied together; the queue is told the new places. This file
-//! knows nothing of order: who is next is decided in `ready`. Chunks that are on disk are `page`'s
-//! business.
+//! first and 256 KiB at most (shared bodies included), and its memory is freed when nothing in it
+//! is alive. When less than a quarter of it is, the rest is copied together; the queue is told the
+//! new places. This file knows nothing of order: who is next is decided in `ready`.
+//!
+//! What a chunk is to the disk stands in the files below: `page` has the words, `writing` and
+//! `reading` the way there and back, `away` what is known of a chunk meanwhile, `home` its page
+//! and the page's entry in the map, `logging` what of the log it needs.
 
+mod away;
+mod chunk;
+mod home;
+mod logging;
 pub(super) mod page;
+mod reading;
+mod tidying;
+mod writing;
+
+#[cfg(test)]
+pub(super) use chunk::with_chunks_of;
+pub(super) use home::FoundPage;
+pub(super) use reading::Loss;
+pub(super) use writing::Written;
+
+use smallvec::SmallVec;
 
 use super::handle::QueueId;
-use super::spare;
-use crate::journal::Runs;
-use crate::message::{HeadMut, Position, RecordRef, Records};
-
-/// Capacity of the first chunk of an empty queue.
-const CHUNK_BYTES_MIN: usize = 512;
-
-/// Chunks do not grow above this, unless a single record needs more.
-const CHUNK_BYTES_MAX: usize = 256 * 1024;
+use crate::message::{HeadMut, Position, RecordRef};
+use crate::spare;
+use chunk::{CHUNK_BYTES_MIN, Chunk, chunk_bytes_max};
+use page::Paging;
 
 /// An empty queue keeps the table of so many chunks.
 const SLOTS_KEPT: usize = 8;
@@ -50,41 +63,6 @@ impl Place {
     }
 }
 
-#[derive(Debug, Default)]
-struct Chunk {
-    records: Records,
-    live: u32,
-    live_bytes: usize,
-    /// Bytes of the shared bodies of what is alive.
-    shared_bytes: usize,
-    first_ordinal: u64,
-    /// A FIFO or [`Chunks::aside`] names its slot, so it stays even when empty.
-    is_listed: bool,
-    /// Stands in [`Chunks::sparse`].
-    is_noted: bool,
-    /// Stands in [`Chunks::closed`].
-    is_closed: bool,
-    /// Takes no more records: it is, or was, written as it is.
-    is_sealed: bool,
-    /// Heads of records changed since its page was begun.
-    is_stale: bool,
-    /// Places changed since its page was begun.
-    is_moved: bool,
-    /// The page that is being written or read; 0 for none.
-    job: u32,
-    /// The log is needed from here on for messages that no page entry names; 0 for not at all.
-    first_lsn: u64,
-    home: Option<Box<page::Home>>,
-    away: Option<Box<page::Away>>,
-}
-
-impl Chunk {
-    fn is_sparse(&self) -> bool {
-        let filled = self.records.record_bytes();
-        filled >= CHUNK_BYTES_MIN && self.live_bytes < filled / 4
-    }
-}
-
 /// All chunks of one queue.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
@@ -96,10 +74,13 @@ pub(super) struct Chunks {
     sparse: Vec<Slot>,
     /// Chunks in memory that are full, or left their line with messages in them.
     closed: Vec<Slot>,
+    /// Chunks with logged records whose LSN is not known before the command has logged them.
+    logging: SmallVec<[Slot; 2]>,
     memory_bytes: usize,
     queue: QueueId,
     away_count: usize,
-    paging: page::Paging,
+    /// None before the first page.
+    paging: Option<Box<Paging>>,
 }
 
 impl Chunks {
@@ -126,9 +107,11 @@ impl Chunks {
         self.memory_bytes + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// Whether a record begins there.
-    pub(super) fn has(&self, place: Place) -> bool {
-        (place.position.0 as usize) < self.chunk(place.slot).records.record_bytes()
+    /// Whether a record that is alive begins there, in memory.
+    pub(super) fn is_alive_at(&self, place: Place) -> bool {
+        let records = &self.chunk(place.slot).records;
+        (place.position.0 as usize) < records.record_bytes()
+            && !records.at(place.position).is_removed()
     }
 
     /// The ordinal of the first record that was ever in the chunk.
@@ -157,7 +140,7 @@ impl Chunks {
         expected: usize,
     ) -> Place {
         let slot = match back {
-            Some(slot) if self.has_room(slot, record.record_len()) => slot,
+            Some(slot) if self.chunk(slot).has_room(record) => slot,
             _ => self.open(back, record, expected),
         };
         let shared_bytes = record.memory_bytes() - record.record_len();
@@ -168,6 +151,7 @@ impl Chunks {
         chunk.live_bytes += record.record_len();
         let position = chunk.records.push_record(record);
         if record.is_logged() {
+            chunk.logged += 1;
             self.note_logged_in(slot);
         }
         Place { slot, position }
@@ -191,6 +175,7 @@ impl Chunks {
         let chunk = &mut self.chunks[place.slot.0 as usize];
         let record = chunk.records.at(place.position);
         debug_assert!(!record.is_removed(), "a record dies once");
+        let is_logged = record.is_logged();
         let length = record.record_len();
         let shared_bytes = record.memory_bytes() - length;
         self.memory_bytes -= shared_bytes;
@@ -198,6 +183,11 @@ impl Chunks {
         chunk.records.remove(place.position);
         chunk.live -= 1;
         chunk.live_bytes -= length;
+        if is_logged {
+            chunk.logged -= 1;
+            self.note_settled_in(place.slot);
+        }
+        let chunk = &self.chunks[place.slot.0 as usize];
         if chunk.live == 0 && self.aside == Some(place.slot) {
             self.aside = None;
             self.release(place.slot);
@@ -213,18 +203,21 @@ impl Chunks {
         self.tidy(slot);
     }
 
-    /// Full chunks in memory since the last call, some of them gone by now.
+    /// Full chunks in memory since the last call.
     pub(super) fn take_closed(&mut self) -> Vec<Slot> {
-        let closed = std::mem::take(&mut self.closed);
+        let mut closed = std::mem::take(&mut self.closed);
         for &slot in &closed {
             self.chunk_mut(slot).is_closed = false;
         }
+        // A slot may have another chunk by now, which still takes records.
+        closed.retain(|&slot| self.chunk(slot).is_full);
         closed
     }
 
     /// The chunk in memory takes no more records.
     pub(super) fn note_closed(&mut self, slot: Slot) {
         let chunk = &mut self.chunks[slot.0 as usize];
+        chunk.is_full = true;
         if !std::mem::replace(&mut chunk.is_closed, true) {
             self.closed.push(slot);
         }
@@ -241,117 +234,12 @@ impl Chunks {
         self.chunk(slot).records.has_removed()
     }
 
-    /// Drops everything in the chunk but what stands in `kept`. No FIFO names it any more.
-    pub(super) fn retain(&mut self, slot: Slot, kept: &Runs) {
-        self.chunk_mut(slot).is_listed = false;
-        self.aside = self.aside.filter(|&aside| aside != slot);
-        if !self.is_here(slot) {
-            return self.keep_only(slot, kept);
-        }
-        let mut next = self.next(slot, None);
-        while let Some(position) = next {
-            next = self.next(slot, Some(position));
-            let record = self.chunk(slot).records.at(position);
-            if record.is_removed() || kept.contains(record.ordinal()) {
-                continue;
-            }
-            let is_last = self.chunk(slot).live == 1;
-            let is_logged = record.is_logged();
-            self.end(Place { slot, position }, 0, is_logged);
-            if is_last {
-                return;
-            }
-        }
-        self.tidy(slot);
-    }
-
-    /// A chunk that is worth compacting.
-    pub(super) fn next_sparse(&mut self) -> Option<Slot> {
-        while let Some(slot) = self.sparse.pop() {
-            let chunk = self.chunk_mut(slot);
-            chunk.is_noted = false;
-            if chunk.is_sparse() {
-                return Some(slot);
-            }
-        }
-        None
-    }
-
-    /// Copies what is alive in the chunk together and tells of each record where it lay and
-    /// where it lies now.
-    pub(super) fn compact(&mut self, slot: Slot, mut moved: impl FnMut(u64, Place, Place)) {
-        let chunk = &mut self.chunks[slot.0 as usize];
-        let mut together = Records::with_capacity(chunk.live_bytes);
-        let mut next = chunk.records.first();
-        while let Some(old) = next {
-            next = chunk.records.next(old);
-            let record = chunk.records.at(old);
-            if !record.is_removed() {
-                let position = together.push_record(record);
-                let (old, new) = (
-                    Place {
-                        slot,
-                        position: old,
-                    },
-                    Place { slot, position },
-                );
-                moved(record.ordinal(), old, new);
-            }
-        }
-        chunk.is_moved = true;
-        if let Some(home) = &mut chunk.home {
-            home.is_moved();
-        }
-        self.memory_bytes += together.capacity();
-        let scattered = std::mem::replace(&mut chunk.records, together);
-        self.memory_bytes -= scattered.capacity();
-        spare::give(scattered);
-    }
-
-    /// Frees a loose chunk that is empty, notes one that is sparse.
-    fn tidy(&mut self, slot: Slot) {
-        let chunk = self.chunk_mut(slot);
-        if chunk.live == 0 && !chunk.is_listed {
-            self.free(slot);
-        } else if chunk.is_sparse() && !chunk.is_noted {
-            chunk.is_noted = true;
-            self.sparse.push(slot);
-        }
-    }
-
-    fn free(&mut self, slot: Slot) {
-        let chunk = self.chunk_mut(slot);
-        let (is_noted, is_closed) = (chunk.is_noted, chunk.is_closed);
-        let freed = std::mem::take(chunk);
-        (chunk.is_noted, chunk.is_closed) = (is_noted, is_closed);
-        self.away_count -= usize::from(freed.away.is_some());
-        self.memory_bytes -= freed.records.capacity() + freed.shared_bytes;
-        spare::give(freed.records);
-        self.forget_home(freed.home);
-        self.free.push(slot);
-        if self.free.len() == self.chunks.len() && self.chunks.len() > SLOTS_KEPT {
-            let mut paging = std::mem::take(&mut self.paging);
-            paging.forget_slots();
-            *self = Chunks {
-                queue: self.queue,
-                paging,
-                ..Chunks::default()
-            };
-        }
-    }
-
-    fn has_room(&self, slot: Slot, bytes: usize) -> bool {
-        let Chunk {
-            records, is_sealed, ..
-        } = self.chunk(slot);
-        !is_sealed && records.capacity() - records.record_bytes() >= bytes
-    }
-
     fn open(&mut self, before: Option<Slot>, record: RecordRef<'_>, expected: usize) -> Slot {
-        let doubled = before.map_or(0, |slot| self.chunk(slot).records.capacity() * 2);
+        let doubled = before.map_or(0, |slot| self.chunk(slot).next_capacity());
+        let max = chunk_bytes_max();
         let capacity = doubled
             .max(expected)
-            .clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
+            .clamp(CHUNK_BYTES_MIN.min(max), max)
             .max(record.record_len());
         let records = spare::take(capacity);
         self.memory_bytes += records.capacity();
@@ -368,6 +256,10 @@ impl Chunks {
 
     fn take_slot(&mut self) -> Slot {
         self.free.pop().unwrap_or_else(|| {
+            if self.chunks.is_empty() {
+                // Most queues never have a second one.
+                self.chunks.reserve_exact(1);
+            }
             self.chunks.push(Chunk::default());
             Slot(self.chunks.len() as u32 - 1)
         })

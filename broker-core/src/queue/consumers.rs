@@ -78,6 +78,16 @@ impl Consumers {
         self.outlets.has(inbox)
     }
 
+    /// The one there is, if there is only one.
+    pub(super) fn only(&self) -> Option<&Consumer> {
+        self.iter().next().filter(|_| self.len() == 1)
+    }
+
+    /// Whether there is no room for some of them in their connections or channels.
+    pub(super) fn lack_room(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.seats.iter().flatten()
     }

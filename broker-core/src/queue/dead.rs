@@ -93,7 +93,7 @@ impl Dead {
     pub(super) fn settle(&mut self, ordinal: u64, chunks: &mut Chunks, log: &mut QueueLog) {
         if let Some(Grave { place, is_logged }) = self.places.remove(&ordinal) {
             log.gone(ordinal, is_logged);
-            chunks.end(place, ordinal, is_logged);
+            chunks.end(place, ordinal);
         }
         if self.places.is_empty() {
             self.places = FxHashMap::default();

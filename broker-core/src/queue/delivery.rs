@@ -11,6 +11,8 @@ use super::consumers::{Key, Unsent};
 use super::handle::{InTurn, Reason, ReplyTo};
 use super::unacked::Entry;
 use super::{Effects, Queue, saturated};
+use crate::defects::{Defect, is_planted};
+use crate::error::BrokerError;
 use crate::host::Lsn;
 use crate::inbox::{Answer, ConsumerId, Event};
 use crate::message::{RecordRef, Records};
@@ -68,10 +70,14 @@ impl Queue {
     /// A message went to somebody who will not ack it. One that is logged stays until it is
     /// encoded, or a crash in between would lose it.
     fn part_with(&mut self, place: Place) {
-        if self.chunks.record(place).is_logged() {
-            self.owe(place, ConsumerId::NOBODY);
-        } else {
+        let record = self.chunks.record(place);
+        if !record.is_logged() {
             self.chunks.remove(place);
+        } else if is_planted(Defect::NoAckSettledEarly) {
+            self.log.gone(record.ordinal(), true);
+            self.chunks.remove(place);
+        } else {
+            self.owe(place, ConsumerId::NOBODY);
         }
     }
 
@@ -93,7 +99,9 @@ impl Queue {
             }
             None => {
                 self.totals.deliver_no_ack += 1;
-                if record.is_logged() {
+                if is_planted(Defect::NoAckSettledEarly) {
+                    self.log.gone(record.ordinal(), record.is_logged());
+                } else if record.is_logged() {
                     let place = self.chunks.keep(record, ahead);
                     self.owe(place, ConsumerId::NOBODY);
                 }
@@ -134,6 +142,9 @@ impl Queue {
         }
         let logged = self.log.publish(records, &[], in_turn);
         self.chunks.logged_at(logged.first);
+        if let Some(releasing) = &mut self.releasing {
+            releasing.note_needed(logged.first);
+        }
         spec.inbox.reserve_bytes(bytes);
         if !effects.pushed(spec.inbox.push_deliveries(spec.channel, spec.id, records)) {
             spec.inbox.release_bytes(bytes);
@@ -200,31 +211,48 @@ impl Queue {
     ) {
         self.renew_lease();
         self.active_at = Some(self.now);
-        self.gets.push_back(Asked {
+        let asked = Asked {
             no_ack,
             reply: reply.clone(),
             consumer,
-        });
+        };
         self.answer_gets(effects);
+        if self.parked.is_some() || !self.answer_get(&asked, effects) {
+            self.parked.get_or_insert_default().push_back(asked);
+        }
     }
 
-    /// Answers those who asked, until one must wait for the disk.
+    /// Answers those who wait for the disk, as far as they need not any more.
     pub(super) fn answer_gets(&mut self, effects: &mut Effects) {
-        while let Some(asked) = self.gets.pop_front() {
-            match self.head_in_time() {
-                Head::OnDisk => {
-                    self.gets.push_front(asked);
-                    return;
-                }
-                Head::None => {
-                    self.totals.get_empty += 1;
-                    effects.answer(&asked.reply, Answer::Empty);
-                }
-                Head::Here(place) => self.give(place, &asked, effects),
+        while let Some(parked) = &mut self.parked {
+            let Some(asked) = parked.pop_front() else {
+                self.parked = None;
+                return;
+            };
+            if !self.answer_get(&asked, effects) {
+                self.parked.get_or_insert_default().push_front(asked);
+                return;
             }
         }
-        if self.gets.capacity() > 0 {
-            self.gets = VecDeque::new();
+    }
+
+    /// Answers basic.get. False when the head must be read from disk first.
+    fn answer_get(&mut self, asked: &Asked, effects: &mut Effects) -> bool {
+        match self.head_in_time() {
+            Head::OnDisk => return false,
+            Head::None => {
+                self.totals.get_empty += 1;
+                effects.answer(&asked.reply, Answer::Empty);
+            }
+            Head::Here(place) => self.give(place, asked, effects),
+        }
+        true
+    }
+
+    /// The queue is gone for those who wait for a message.
+    pub(super) fn refuse_gets(&mut self, effects: &mut Effects, why: &BrokerError) {
+        for Asked { reply, .. } in self.parked.take().into_iter().flat_map(|parked| *parked) {
+            effects.answer(&reply, Answer::Refused(why.clone()));
         }
     }
 
@@ -292,10 +320,14 @@ enum Head {
     OnDisk,
 }
 
+/// Those who wait for a message that is read from disk, in the order in which they asked. Most
+/// queues never have any.
+pub(super) type Parked = Option<Box<VecDeque<Asked>>>;
+
 /// A basic.get that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Asked {
     no_ack: bool,
-    pub(super) reply: ReplyTo,
+    reply: ReplyTo,
     consumer: ConsumerId,
 }

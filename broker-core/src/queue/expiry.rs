@@ -82,6 +82,7 @@ impl Queue {
             .filter(|place| self.chunks.is_here(place.slot))
             .filter_map(|place| self.deadline(self.chunks.record(place)))
             .chain(self.lease_end())
+            .chain(self.page_retry_at())
             .min();
         if let Some(next) = next
             && self.armed.is_none_or(|armed| next < armed)

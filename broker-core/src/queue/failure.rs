@@ -8,7 +8,7 @@ use amqp_codec::ReplyCode;
 
 use super::handle::{Batch, Command, Deletion, ReplyTo};
 use super::publishing::confirm;
-use super::{Effects, Life, Queue};
+use super::{Effects, Life, Queue, Share};
 use crate::error::BrokerError;
 use crate::host::Lsn;
 use crate::inbox::Answer;
@@ -53,22 +53,43 @@ impl Queue {
             return true;
         };
         effects.failed = Some(panic_message(panic.as_ref()));
-        let now = self.now;
-        let journal = self.log.journal();
-        let share = self.share.renewed();
-        let fresh = Queue::new(self.identity.clone(), self.settings.clone(), journal, share);
+        self.fail(effects);
+        false
+    }
+
+    /// Nothing is left but the messages that survive a restart: the next start gives them to a
+    /// machine that is whole. Until then they keep their pages and their part of the log.
+    fn fail(&mut self, effects: &mut Effects) {
+        let fresh = Queue {
+            life: Life::Failed,
+            now: self.now,
+            next_ordinal: self.next_ordinal,
+            chunks: std::mem::take(&mut self.chunks),
+            log: self.log.taken(),
+            share: std::mem::take(&mut self.share),
+            releasing: self.releasing.take(),
+            parked: self.parked.take(),
+            ..Queue::new(
+                self.identity.clone(),
+                self.settings.clone(),
+                None,
+                Share::default(),
+            )
+        };
         let broken = std::mem::replace(self, fresh);
-        self.life = Life::Failed;
-        self.now = now;
-        self.gets = broken.gets;
         let why = self.crashed();
         self.refuse_gets(effects, &why);
-        // Its consumers are told if that does not panic too.
+        // As far as that does not panic too.
         let consumers = broken.consumers;
         drop(catch_unwind(AssertUnwindSafe(|| {
             consumers.dismiss(effects)
         })));
-        false
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            self.chunks.retain_logged();
+            self.finish_log();
+            self.finish_pages(effects);
+        })));
+        self.report_memory();
     }
 
     /// What a command gets from a queue that is deleted or has failed.
@@ -81,11 +102,14 @@ impl Queue {
             Command::Publish(mut batch) => self.decline_batch(&mut batch, effects),
             Command::DeadLettered { ordinals } => self.dead_lettered(&ordinals),
             Command::PageRead { job, records } => self.page_read(job, records, effects),
-            Command::PageWritten { job, at, .. } => self.page_written(job, at, false),
+            Command::PageWritten { job, at, durable } => {
+                self.page_written(job, at, durable, effects);
+            }
+            Command::Release { upto } => self.release(upto.0, effects),
             Command::Delete { reason, .. } => self.delete_failed(reason, effects),
             _ => {}
         }
-        self.log.finish();
+        self.finish_log();
         self.finish_pages(effects);
         effects.dead_letters |= self.dead.announce();
     }
@@ -109,6 +133,9 @@ impl Queue {
             Life::Failed => (0..batch.records.len()).collect(),
             Life::Running | Life::Deleted => Vec::new(),
         };
+        if let (Life::Failed, Some(in_turn)) = (self.life, batch.in_turn.take()) {
+            self.log.refuse(&in_turn);
+        }
         confirm(batch, &refused, Lsn::NONE, effects);
         batch.records.clear();
     }

@@ -90,8 +90,7 @@ impl Fifo {
         let Some(head) = self.head().filter(|head| head.slot == slot) else {
             return;
         };
-        let is_alive = chunks.has(head) && !chunks.record(head).is_removed();
-        if !is_alive {
+        if chunks.is_here(slot) && !chunks.is_alive_at(head) {
             self.advance(chunks);
         }
     }
@@ -122,11 +121,8 @@ impl Fifo {
             match (next, self.slots.front()) {
                 (_, None) => return,
                 (Some(position), Some(&slot)) => {
-                    if !chunks.is_here(slot) {
-                        self.cursor = position;
-                        return;
-                    }
-                    if !chunks.record(Place { slot, position }).is_removed() {
+                    // What is alive in a chunk that is away is known when it is read.
+                    if !chunks.is_here(slot) || chunks.is_alive_at(Place { slot, position }) {
                         self.cursor = position;
                         return;
                     }

@@ -25,7 +25,9 @@ pub use super::restoring::Found;
 pub use super::settings::{DeadLetterTo, Overflow, Settings};
 pub use super::snapshot::{ConsumerSnapshot, Counts, Snapshot, Totals};
 use crate::host::Lsn;
-use crate::journal::Journal;
+use crate::journal::{Journal, PageEntry};
+use crate::message::Records;
+use crate::recovery::RestoredQueue;
 use crate::time::Timestamp;
 
 /// One life of a queue: never used again, not even for a queue of the same name.
@@ -180,10 +182,36 @@ impl QueueHandle {
         batch.clear();
     }
 
+    /// Takes in what a start has found of it; comes first. `read` gives the messages of a page
+    /// that cannot stay on disk as it is, or none when they are lost.
+    pub fn restore(
+        self: &Arc<Self>,
+        now: Timestamp,
+        found: RestoredQueue,
+        is_clean: bool,
+        read: impl FnMut(&PageEntry) -> Option<Records>,
+    ) {
+        let max_priority = self.look(|queue| queue.max_priority());
+        let found = Found::sort(found, max_priority, is_clean, read);
+        self.submit(now, Command::Restore(Box::new(found)));
+    }
+
+    /// [`Self::submit`] that waits while the queue is busy: when this returns, the command was
+    /// carried out.
+    pub fn submit_waiting(self: &Arc<Self>, now: Timestamp, command: Command) {
+        self.run(self.queue.lock(), now, |queue, effects| {
+            queue.apply_guarded(now, command, effects);
+        });
+    }
+
     /// Up to `max` messages that wait to be dead-lettered, oldest death first. They stay with the
     /// queue, marked as taken, until [`Command::DeadLettered`] names them.
-    pub fn take_dead_letters(&self, max: usize) -> Vec<DeadLetter> {
-        self.look(|queue| queue.take_dead_letters(max))
+    pub fn take_dead_letters(self: &Arc<Self>, max: usize) -> Vec<DeadLetter> {
+        let mut letters = Vec::new();
+        self.run(self.queue.lock(), Timestamp::default(), |queue, effects| {
+            letters = queue.take_dead_letters(max, effects);
+        });
+        letters
     }
 
     /// Where the queue's dead letters go at the moment.

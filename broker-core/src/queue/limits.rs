@@ -5,7 +5,7 @@
 
 use super::Queue;
 use super::handle::{Overflow, Reason};
-use crate::message::RecordRef;
+use crate::message::{Position, RecordRef, Records};
 
 impl Queue {
     /// With drop-head, drops messages from the head until the queue is within its limits.
@@ -39,13 +39,16 @@ impl Queue {
         self.exceeds(1, record.body_len() as u64)
     }
 
-    /// Refuses a message at the door; reject-publish-dlx makes a dead letter of it.
-    pub(super) fn refuse(&mut self, record: RecordRef<'_>) {
+    /// Refuses a message at the door; reject-publish-dlx makes a dead letter of it, which the log
+    /// never has: its publisher knows that it was refused.
+    pub(super) fn refuse(&mut self, records: &mut Records, position: Position) {
         self.totals.refused += 1;
         if self.settings.overflow == Overflow::RejectPublishDlx
             && self.settings.dead_letter.is_some()
         {
             self.next_ordinal += 1;
+            records.head_mut(position).set_logged(false);
+            let record = records.at(position);
             let place = self.chunks.keep(record, 0);
             self.dead
                 .add(record.ordinal(), place, false, Reason::MaxLen);

@@ -4,16 +4,23 @@
 //! it happened here: a message before its settlement, and lower ordinals first. What a command
 //! settles is collected and appended once, at the command's end, behind what it published.
 
+mod placing;
+
 use std::sync::Arc;
 
 use super::command::InTurn;
 use super::handle::QueueId;
+use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
 use crate::journal::{Block, Journal, Placement, RawChange, Runs};
 use crate::message::Records;
+use placing::Placing;
 
 /// Changes of the map in one record.
-const CHANGES_MAX: usize = 1_000;
+pub(super) const CHANGES_MAX: usize = 1_000;
+
+/// Bytes of changes in one record; it may exceed them by one change.
+pub(super) const CHANGES_BYTES_MAX: usize = 1024 * 1024;
 
 /// A queue's end of the log. Off for queues that do not survive a restart.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub(super) struct QueueLog {
     gone: Runs,
     /// Logged messages that came back in this command, with their delivery counts.
     returned: Vec<(u64, u32)>,
+    /// The last record with page entries.
+    pages_at: Lsn,
 }
 
 impl QueueLog {
@@ -33,6 +42,7 @@ impl QueueLog {
             journal,
             gone: Runs::default(),
             returned: Vec::new(),
+            pages_at: Lsn::NONE,
         }
     }
 
@@ -42,9 +52,9 @@ impl QueueLog {
         self.journal.is_some()
     }
 
-    /// The log itself.
-    pub(super) fn journal(&self) -> Option<Arc<dyn Journal>> {
-        self.journal.clone()
+    /// Takes the log with all that is still to be said to it.
+    pub(super) fn taken(&mut self) -> QueueLog {
+        std::mem::replace(self, QueueLog::new(self.id, None))
     }
 
     /// Appends the logged ones among `records`, but not those at the indexes in `refused`
@@ -55,6 +65,9 @@ impl QueueLog {
         refused: &[usize],
         in_turn: Option<&InTurn>,
     ) -> Logged {
+        if is_planted(Defect::SettledBeforePublished) {
+            self.finish();
+        }
         let Some(journal) = &self.journal else {
             return Logged::NOTHING;
         };
@@ -74,22 +87,22 @@ impl QueueLog {
                 .is_some_and(|placing| placing.next(index as u32 - 1, ordinal));
             record.is_logged() && !is_refused && !is_placed
         });
-        let mut logged = Logged::NOTHING;
-        if let Some(placing) = placing {
-            let last = journal.append_placed(self.id.0, &placing.placements);
-            logged = Logged {
-                first: placing.turn,
-                last,
-            };
-        }
-        logged.then(journal.append_batch(self.id.0, &block))
+        let placed = placing.map_or(Logged::NOTHING, |placing| placing.append(self.id, journal));
+        placed.then(journal.append_batch(self.id.0, &block))
     }
 
-    /// Appends messages whose pages are to go.
-    pub(super) fn publish_again(&self, records: &Records) -> Lsn {
-        match &self.journal {
-            Some(journal) => journal.append_again(self.id.0, records),
-            None => Lsn::NONE,
+    /// Appends that the queue took none of the messages that are in the log as part of a turn.
+    pub(super) fn refuse(&self, in_turn: &InTurn) {
+        if let Some(journal) = &self.journal {
+            let mut placing = Placing::new(in_turn);
+            let last = in_turn
+                .runs
+                .last()
+                .map_or(0, |(first, count)| first + count);
+            for index in 0..last {
+                placing.next(index, 0);
+            }
+            placing.append(self.id, journal);
         }
     }
 
@@ -98,6 +111,14 @@ impl QueueLog {
         if let Some(journal) = &self.journal {
             journal.append_placed(self.id.0, placements);
         }
+    }
+
+    /// Appends messages again whose page is to go. The first record that is needed for them.
+    pub(super) fn again(&self, records: &Records) -> Lsn {
+        let journal = self.journal.as_ref();
+        journal.map_or(Lsn::NONE, |journal| {
+            journal.append_again(self.id.0, records)
+        })
     }
 
     /// The message is acked, dropped, expired or was dead-lettered: it does not come back.
@@ -119,7 +140,9 @@ impl QueueLog {
 
     /// A client gave the message back.
     pub(super) fn returned(&mut self, ordinal: u64, deliveries: u32) {
-        self.returned.push((ordinal, deliveries));
+        if !is_planted(Defect::ReturnedNotLogged) {
+            self.returned.push((ordinal, deliveries));
+        }
     }
 
     /// The command is over: appends what became of messages. The first record of it, or
@@ -133,31 +156,41 @@ impl QueueLog {
     }
 
     fn append(&mut self) -> Lsn {
+        let (returned, gone) = (
+            std::mem::take(&mut self.returned),
+            std::mem::take(&mut self.gone),
+        );
         let Some(journal) = &self.journal else {
             return Lsn::NONE;
         };
-        let returned = journal.append_returned(self.id.0, &self.returned);
-        let gone = journal.append_settled(self.id.0, &self.gone);
-        self.returned = Vec::new();
-        self.gone = Runs::new();
+        let returned = journal.append_returned(self.id.0, &returned);
+        let gone = journal.append_settled(self.id.0, &gone);
         match returned {
             Lsn::NONE => gone,
             first => first,
         }
     }
 
-    /// Appends page entries that come and go. The last record of it.
-    pub(super) fn change_pages(&self, changes: Vec<RawChange>) -> Lsn {
+    /// Appends page entries that come and go. The last record with page entries, now or before:
+    /// when it is durable, no entry is left of a page that is of no use.
+    pub(super) fn change_pages(&mut self, changes: Vec<RawChange>) -> Lsn {
         let Some(journal) = &self.journal else {
             return Lsn::NONE;
         };
-        let mut lsn = Lsn::NONE;
-        let mut changes = changes.into_iter().peekable();
-        while changes.peek().is_some() {
-            let some = changes.by_ref().take(CHANGES_MAX).collect();
-            lsn = journal.append_changes(some);
+        let mut record = Vec::new();
+        let mut bytes = 0;
+        for change in changes {
+            bytes += change.key.len() + change.value.as_ref().map_or(0, Vec::len);
+            record.push(change);
+            if record.len() == CHANGES_MAX || bytes >= CHANGES_BYTES_MAX {
+                self.pages_at = journal.append_changes(std::mem::take(&mut record));
+                bytes = 0;
+            }
         }
-        lsn
+        if !record.is_empty() {
+            self.pages_at = journal.append_changes(record);
+        }
+        self.pages_at
     }
 }
 
@@ -189,50 +222,5 @@ impl Logged {
             (Lsn::NONE, lsn) => Logged::at(lsn),
             (first, last) => Logged { first, last },
         }
-    }
-}
-
-/// The places that a batch's messages of a turn get.
-struct Placing<'a> {
-    turn: Lsn,
-    runs: std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, (u32, u32)>>>,
-    /// How many of the turn's messages of this queue came before.
-    index: u32,
-    placements: Vec<Placement>,
-}
-
-impl<'a> Placing<'a> {
-    fn new(in_turn: &'a InTurn) -> Placing<'a> {
-        Placing {
-            turn: in_turn.turn.lsn(),
-            runs: in_turn.runs.iter().copied().peekable(),
-            index: 0,
-            placements: Vec::new(),
-        }
-    }
-
-    /// The record at `at` in the batch got this ordinal (0: it was refused). Whether it is one of
-    /// the turn.
-    fn next(&mut self, at: u32, ordinal: u64) -> bool {
-        while self
-            .runs
-            .next_if(|(first, count)| first + count <= at)
-            .is_some()
-        {}
-        if !self.runs.peek().is_some_and(|(first, _)| *first <= at) {
-            return false;
-        }
-        let index = self.index;
-        self.index += 1;
-        match self.placements.last_mut() {
-            Some(last) if last.is_followed_by(ordinal) => last.count += 1,
-            _ => self.placements.push(Placement {
-                turn: self.turn,
-                index,
-                count: 1,
-                ordinal,
-            }),
-        }
-        true
     }
 }

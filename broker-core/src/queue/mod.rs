@@ -40,23 +40,22 @@ mod paging;
 mod pending;
 mod publishing;
 mod ready;
+mod releasing;
 mod removal;
 mod restoring;
 mod settings;
 mod settling;
 mod snapshot;
-mod spare;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod unacked;
 
 pub use handle::*;
-pub use spare::keep_no_spares;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::defects::{Defect, is_planted};
 use crate::inbox::Answer;
 use crate::journal::Journal;
 use crate::time::Timestamp;
@@ -64,11 +63,12 @@ use budget::Share;
 use chunks::{Chunks, Slot};
 use consumers::Consumers;
 use dead::Dead;
-use delivery::Asked;
+use delivery::Parked;
 use effects::Effects;
 use log::QueueLog;
 use pacing::Pacing;
 use ready::Ready;
+use releasing::Releasing;
 use unacked::Unacked;
 
 /// Whether the queue still does its work.
@@ -98,12 +98,11 @@ struct Queue {
     consumers: Consumers,
     log: QueueLog,
     share: Share,
-    /// Those who wait for a message that is read from disk.
-    gets: VecDeque<Asked>,
+    parked: Parked,
     /// Messages to be taken out of the middle once they are read from disk.
     removals: Vec<u64>,
-    /// The log was asked to go up to here.
-    release_upto: u64,
+    /// None before the log was asked to go.
+    releasing: Option<Box<Releasing>>,
     totals: Totals,
     pacing: Pacing,
     /// When the queue was last used as x-expires means it; none before the first command.
@@ -123,9 +122,9 @@ impl Queue {
         Queue {
             log: QueueLog::new(identity.id, journal),
             share,
-            gets: VecDeque::new(),
+            parked: None,
             removals: Vec::new(),
-            release_upto: 0,
+            releasing: None,
             chunks: Chunks::new(identity.id),
             identity,
             settings,
@@ -179,9 +178,11 @@ impl Queue {
             Command::Resume => self.consumers.resume(),
             Command::DeadLettered { ordinals } => self.dead_lettered(&ordinals),
             Command::Configure(settings) => self.configure(settings),
-            Command::PageWritten { job, at, durable } => self.page_written(job, at, durable),
+            Command::PageWritten { job, at, durable } => {
+                self.page_written(job, at, durable, effects);
+            }
             Command::PageRead { job, records } => self.page_read(job, records, effects),
-            Command::Restore(found) => self.restore(*found),
+            Command::Restore(found) => self.restore(*found, effects),
             Command::Release { upto } => self.release(upto.0, effects),
             Command::Shrink => self.shrink(effects),
             Command::Remove { ordinals } => self.remove(&ordinals),
@@ -208,13 +209,14 @@ impl Queue {
     /// What every command ends with: messages move on, deadlines are kept, memory is tidied.
     fn finish(&mut self, effects: &mut Effects) {
         if self.life == Life::Running {
+            if !is_planted(Defect::ParkedGetForgotten) {
+                self.answer_gets(effects);
+            }
             self.deliver(effects);
             self.expire();
             self.drop_gone_consumers(effects);
         }
-        let lsn = self.log.finish();
-        self.chunks.logged_at(lsn);
-        self.chunks.settled_at(lsn);
+        self.finish_log();
         self.consumers.take_freed(effects);
         self.unpace(effects);
         effects.dead_letters |= self.dead.announce();
@@ -224,6 +226,13 @@ impl Queue {
             self.page(effects);
         }
         self.finish_pages(effects);
+    }
+
+    /// What became of messages is in the log, and their chunks know where.
+    fn finish_log(&mut self) {
+        let lsn = self.log.finish();
+        self.chunks.logged_at(lsn);
+        self.chunks.settled_at(lsn);
     }
 
     fn count(&self, reply: &ReplyTo, effects: &mut Effects) {
@@ -253,8 +262,10 @@ impl Queue {
         }
     }
 
-    fn take_dead_letters(&mut self, max: usize) -> Vec<DeadLetter> {
-        self.dead.take(max, &mut self.chunks)
+    fn take_dead_letters(&mut self, max: usize, effects: &mut Effects) -> Vec<DeadLetter> {
+        let letters = self.dead.take(max, &mut self.chunks);
+        self.finish_pages(effects);
+        letters
     }
 
     fn dead_letter_to(&self) -> Option<DeadLetterTo> {

@@ -2,33 +2,39 @@
 //!
 //! While all queues together have more in memory than the budget, a queue sends every chunk to
 //! disk that is full and not about to be delivered. The first chunks stay, or are read ahead when
-//! there are consumers. A queue is also told to put messages into pages whose log is to go.
+//! there are consumers. A disk that does not take a page is left alone for a while.
 
-use super::chunks::Slot;
 use super::chunks::page::{Job, PageAt, PageFree};
-use super::delivery::Asked;
+use super::chunks::{Loss, Slot, Written};
 use super::tally::Tally;
-use super::{Effects, Queue};
-use crate::error::BrokerError;
-use crate::inbox::Answer;
+use super::{Effects, Life, Queue};
+use crate::defects::{Defect, is_planted};
+use crate::host::Lsn;
 use crate::message::Records;
 
 /// Chunks that are kept in memory, or read ahead, for the consumers of a queue: 1 MiB.
-const CHUNKS_AHEAD: usize = 4;
+pub(super) const CHUNKS_AHEAD: usize = 4;
 
 impl Queue {
     /// Sends to disk what does not fit memory, and reads what is needed next.
     pub(super) fn page(&mut self, effects: &mut Effects) {
+        self.go_on_releasing(effects);
         let is_consumed = !self.consumers.is_empty();
         if is_consumed && self.chunks.has_away() {
             for slot in self.ready.next_slots(CHUNKS_AHEAD) {
                 self.chunks.want(slot);
             }
         }
-        if self.share.report(self.chunks.memory_bytes(), is_consumed) {
+        if self.report_memory() {
             self.page_closed(effects);
-            self.share.report(self.chunks.memory_bytes(), is_consumed);
+            self.report_memory();
         }
+    }
+
+    /// Tells the budget what is in memory. Whether there is too much of all.
+    pub(super) fn report_memory(&mut self) -> bool {
+        let is_consumed = !self.consumers.is_empty();
+        self.share.report(self.chunks.memory_bytes(), is_consumed)
     }
 
     fn page_closed(&mut self, effects: &mut Effects) {
@@ -72,17 +78,23 @@ impl Queue {
         }
     }
 
-    fn write_page(&mut self, slot: Slot, effects: &mut Effects) {
+    /// Begins to write a chunk; later, when the disk did not take a page just now.
+    pub(super) fn write_page(&mut self, slot: Slot, effects: &mut Effects) {
+        if self.is_disk_left_alone() {
+            return self.chunks.note_closed(slot);
+        }
         if self.chunks.has_removed(slot) {
             self.compact_chunk(slot);
         }
-        let page = self.chunks.begin_page(slot, self.log.is_on());
-        effects.pages_out.extend(page);
+        effects.pages_out.extend(self.chunks.begin_page(slot));
     }
 
     /// What of a chunk in memory is ready.
     fn ready_in(&self, slot: Slot) -> Tally {
         let mut ready = Tally::default();
+        if self.life == Life::Failed {
+            return ready;
+        }
         for record in self.chunks.alive_in(slot) {
             let ordinal = record.ordinal();
             if !self.unacked.contains(ordinal) && !self.dead.contains(ordinal) {
@@ -93,19 +105,31 @@ impl Queue {
     }
 
     /// A page was written (and, if `durable`, synced), or could not be.
-    pub(super) fn page_written(&mut self, job: Job, at: Option<PageAt>, durable: bool) {
+    pub(super) fn page_written(
+        &mut self,
+        job: Job,
+        at: Option<PageAt>,
+        durable: bool,
+        effects: &mut Effects,
+    ) {
         let level = self.level_of(job);
-        let id = self.identity.id;
-        let Some(slot) = self.chunks.page_written(id, job, at, level, durable) else {
-            return;
-        };
-        let is_full = self
-            .share
-            .report(self.chunks.memory_bytes(), !self.consumers.is_empty());
-        if is_full && !self.near().contains(&slot) {
-            self.leave(slot);
-        } else {
-            self.chunks.note_closed(slot);
+        match self.chunks.page_written(job, at, level, durable) {
+            Written::Late => {}
+            Written::Done(slot) => {
+                let is_full = self.report_memory();
+                if !is_full || self.near().contains(&slot) || !self.leave(slot) {
+                    self.chunks.note_closed(slot);
+                }
+            }
+            Written::Stale(slot) => {
+                self.chunks.note_closed(slot);
+                self.release_chunk(slot, effects);
+            }
+            Written::Failed(slot) if !is_planted(Defect::FailedWriteForgotten) => {
+                self.chunks.note_closed(slot);
+                self.leave_disk_alone();
+            }
+            Written::Failed(_) => {}
         }
     }
 
@@ -129,9 +153,10 @@ impl Queue {
             None => self.lose_page(job, effects),
         }
         self.dead.arrived();
-        self.remove_arrived();
-        self.trim();
-        self.answer_gets(effects);
+        if self.life == Life::Running {
+            self.remove_arrived();
+            self.trim();
+        }
     }
 
     fn arrive(&mut self, job: Job, records: Records, effects: &mut Effects) {
@@ -141,44 +166,30 @@ impl Queue {
         let slot = arrival.slot;
         self.ready
             .arrived(slot, arrival.before, arrival.now, &mut self.chunks);
-        if self.chunks.holds_back(slot, self.release_upto) {
-            self.write_page(slot, effects);
-        }
         self.chunks.note_closed(slot);
+        self.release_chunk(slot, effects);
     }
 
     fn lose_page(&mut self, job: Job, effects: &mut Effects) {
-        let Some((slot, mut lost, ready)) = self.chunks.lose(job) else {
+        let Some(Loss { slot, alive, ready }) = self.chunks.lose(job) else {
             return;
         };
         // A client has the unacked ones: what it says of them still counts.
-        let mut kept = lost.clone();
-        for ordinal in lost
-            .iter()
-            .filter(|&ordinal| self.unacked.contains(ordinal))
-            .collect::<Vec<_>>()
-        {
-            lost.remove(ordinal);
-        }
-        kept.remove_all(&lost);
+        let is_kept = |ordinal: &u64| self.unacked.contains(*ordinal);
+        let kept = alive.iter().filter(is_kept).collect();
+        let mut lost = alive;
+        lost.remove_all(&kept);
         self.ready.lose(slot, ready, &mut self.chunks);
         lost.iter().for_each(|ordinal| self.dead.lose(ordinal));
-        self.totals.dropped += lost.count();
-        effects.lost += lost.count();
+        self.note_lost(lost.count(), effects);
         self.log.all_gone(&lost);
         self.chunks.retain(slot, &kept);
     }
 
-    /// The log up to `upto` is to go: what only it has goes into pages.
-    pub(super) fn release(&mut self, upto: u64, effects: &mut Effects) {
-        self.release_upto = self.release_upto.max(upto);
-        self.chunks.renew_entries(self.identity.id, upto);
-        for slot in self.chunks.held_back(upto) {
-            match self.chunks.is_here(slot) {
-                true => self.write_page(slot, effects),
-                false => self.chunks.want(slot),
-            }
-        }
+    /// So many messages cannot be read from disk.
+    pub(super) fn note_lost(&mut self, count: u64, effects: &mut Effects) {
+        self.totals.dropped += count;
+        effects.lost += count;
     }
 
     /// Everything that is not about to be delivered leaves memory.
@@ -194,27 +205,18 @@ impl Queue {
         }
     }
 
-    /// The first record of the log that this queue needs; none when it needs nothing of it.
-    pub(super) fn needed_from(&self) -> Option<u64> {
-        self.chunks.needed_from()
-    }
-
     /// Passes on what the command left for the log and the disk.
     pub(super) fn finish_pages(&mut self, effects: &mut Effects) {
         if !self.chunks.has_page_work() {
             return;
         }
         let (changes, freed) = self.chunks.take_page_changes();
-        let lsn = self.log.change_pages(changes);
+        let mut lsn = self.log.change_pages(changes);
+        if is_planted(Defect::FreedAtOnce) {
+            lsn = Lsn::NONE;
+        }
         let freed = freed.into_iter().map(|at| PageFree { at, lsn });
         effects.pages_free.extend(freed);
         effects.pages_in.extend(self.chunks.take_wanted());
-    }
-
-    /// The queue is gone for those who wait for a message.
-    pub(super) fn refuse_gets(&mut self, effects: &mut Effects, why: &BrokerError) {
-        for Asked { reply, .. } in std::mem::take(&mut self.gets) {
-            effects.answer(&reply, Answer::Refused(why.clone()));
-        }
     }
 }

@@ -19,9 +19,6 @@ impl Queue {
         self.active_at = Some(self.now);
         let mut refused = Vec::new();
         let in_turn = batch.in_turn.take();
-        if in_turn.is_some() {
-            self.chunks.expect_earlier_records();
-        }
         let lsn = match self.pass_whole(&mut batch.records, in_turn.as_ref(), effects) {
             Some(lsn) => lsn,
             None => {
@@ -79,6 +76,9 @@ impl Queue {
         Some(bytes)
     }
 
+    /// Each message finds its own way. A full queue may refuse it; as in RabbitMQ that is asked
+    /// first, so a message larger than the whole queue may hold is refused even if a consumer
+    /// waits for it; without reject-publish it passes.
     fn take_each(
         &mut self,
         records: &mut Records,
@@ -92,27 +92,26 @@ impl Queue {
             self.stamp(records, position, self.next_ordinal);
             next = records.next(position);
             let ahead = records.record_bytes() - position.0 as usize;
-            if !self.take_one(records.at(position), ahead, effects) {
+            if self.refuses_overflow() && self.would_overflow(records.at(position)) {
+                self.refuse(records, position);
                 refused.push(index);
+            } else {
+                self.take_one(records.at(position), ahead, effects);
             }
             index += 1;
         }
         let logged = self.log.publish(records, refused, in_turn);
         self.chunks.logged_at(logged.first);
+        if let Some(releasing) = &mut self.releasing {
+            releasing.note_needed(logged.first);
+        }
         records.clear();
         self.flush(effects);
         logged.last
     }
 
     /// Delivers the message if it is first and somebody takes it now; puts it in line otherwise.
-    /// False when the queue is full and refuses it. As in RabbitMQ that is asked first, so a
-    /// message larger than the whole queue may hold is refused even if a consumer waits for it;
-    /// without reject-publish it passes.
-    fn take_one(&mut self, record: RecordRef<'_>, ahead: usize, effects: &mut Effects) -> bool {
-        if self.refuses_overflow() && self.would_overflow(record) {
-            self.refuse(record);
-            return false;
-        }
+    fn take_one(&mut self, record: RecordRef<'_>, ahead: usize, effects: &mut Effects) {
         self.next_ordinal += 1;
         self.totals.publish += 1;
         if self.ready.is_empty()
@@ -125,7 +124,6 @@ impl Queue {
             self.ready.push(priority, record, &mut self.chunks, ahead);
             self.trim();
         }
-        true
     }
 
     /// The priority the message has here: what exceeds x-max-priority counts as it.

@@ -191,9 +191,8 @@ impl Ready {
             }
             let record = chunks.record(place);
             self.tally.subtract(record);
-            let is_logged = record.is_logged();
-            log.gone(ordinal, is_logged);
-            chunks.end(place, ordinal, is_logged);
+            log.gone(ordinal, record.is_logged());
+            chunks.end(place, ordinal);
             if is_head == Some(place) {
                 line.fifo.advance(chunks);
             }
@@ -209,10 +208,11 @@ impl Ready {
     pub(super) fn clear(&mut self, kept: &Runs, chunks: &mut Chunks) -> u64 {
         for mut line in std::mem::take(&mut self.lines) {
             for (ordinal, place) in line.returned {
-                chunks.end(place, ordinal, true);
+                chunks.end(place, ordinal);
             }
             line.fifo.clear(kept, chunks);
         }
+        chunks.none_ready_away();
         std::mem::take(&mut self.tally).count
     }
 

@@ -38,6 +38,10 @@ impl Queue {
     /// Takes single ready messages out, wherever they stand.
     pub(super) fn remove(&mut self, ordinals: &[u64]) {
         for &ordinal in ordinals {
+            // On disk it could not be told from a ready one, and might be one when it is read.
+            if self.unacked.contains(ordinal) || self.dead.contains(ordinal) {
+                continue;
+            }
             match self.ready.remove(ordinal, &mut self.chunks, &mut self.log) {
                 Removal::Done => self.totals.purged += 1,
                 Removal::Absent => {}
@@ -95,10 +99,13 @@ impl Queue {
         self.refuse_gets(effects, &why);
         self.ready = Default::default();
         self.unacked.clear();
+        self.removals = Vec::new();
+        // The definition of the queue goes from the log a moment later: without the settlement its
+        // messages would seem to have vanished if a crash came in between.
         let kept = self.unsettled();
-        for slot in self.chunks.slots() {
-            self.chunks.retain(slot, &kept);
-        }
+        self.log.all_gone(&complement(&kept, self.next_ordinal));
+        self.chunks.retain_all(&kept);
+        self.report_memory();
     }
 }
 

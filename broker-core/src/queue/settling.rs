@@ -3,6 +3,7 @@
 use super::Queue;
 use super::handle::Reason;
 use super::unacked::Entry;
+use crate::defects::{Defect, is_planted};
 use crate::inbox::ConsumerId;
 use crate::message::Records;
 
@@ -106,9 +107,11 @@ impl Queue {
     /// The message is over and done with.
     #[inline]
     fn end(&mut self, entry: &Entry) {
-        let is_logged = entry.is_logged();
-        self.log.gone(entry.ordinal, is_logged);
-        self.chunks.end(entry.place, entry.ordinal, is_logged);
+        let is_hidden =
+            is_planted(Defect::SettledAwayNotLogged) && !self.chunks.is_here(entry.place.slot);
+        self.log
+            .gone(entry.ordinal, entry.is_logged() && !is_hidden);
+        self.chunks.end(entry.place, entry.ordinal);
     }
 
     /// Ends the wait for an ack, if there is one. The record stays where it lies.

@@ -144,6 +144,7 @@ impl Queue {
     fn memory_bytes(&self) -> usize {
         size_of::<Queue>()
             + self.chunks.memory_bytes()
+            + self.chunks.page_memory_bytes()
             + self.unacked.memory_bytes()
             + self.dead.memory_bytes()
             + self.consumers.memory_bytes()

@@ -15,7 +15,8 @@
 //! The rules: a message that is alive (in a page or here) is not taken twice; a settle ends a message
 //! wherever it lies; a message that comes again after its settle is new; a page that names a
 //! message has it, and it leaves memory at once, so a start needs no more memory for messages
-//! than the run before it did. Whoever writes the log keeps to this: a page's entry goes, or names
+//! than the run before it did. Only what a turn settles and has too, because its page is to go, is
+//! kept beside the page until that goes: the page may as well be a later one, which stays. Whoever writes the log keeps to this: a page's entry goes, or names
 //! fewer messages, only after these were settled or in the record in which another page has them
 //! (or later).
 
@@ -37,6 +38,7 @@ use std::collections::BTreeSet;
 use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 
+use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
 use crate::journal::decode::{read_batch, read_placed, read_returned, read_settled};
 use crate::journal::{EntryKind, Malformed, PageEntry, PageKey, Placement, Runs, Turn};
@@ -178,10 +180,20 @@ impl Recovery {
     }
 
     fn take_turn(&mut self, lsn: Lsn, turn: Turn) {
-        for (queue, runs) in &turn.settles {
-            self.settle(lsn, *queue, runs);
-        }
         self.turns.add(lsn, turn.sections);
+        for (queue, mut runs) in turn.settles {
+            if self.gone.contains(&queue) {
+                continue;
+            }
+            let state = self.queues.entry(queue).or_default();
+            let settled = runs.clone();
+            self.turns
+                .place_again(lsn, queue, &settled, |ordinal, record| {
+                    runs.remove(ordinal);
+                    state.take_again(ordinal, record, lsn);
+                });
+            state.settle(&runs, lsn);
+        }
     }
 
     fn settle(&mut self, lsn: Lsn, queue: u64, runs: &Runs) {
@@ -216,7 +228,7 @@ impl Recovery {
         let existing = std::mem::take(&mut self.existing);
         let turns = std::mem::take(&mut self.turns);
         turns.into_unplaced(|queue, turn, index, record| {
-            if existing.contains(&queue) {
+            if existing.contains(&queue) && !is_planted(Defect::UnplacedDropped) {
                 let queue = self.queues.entry(queue).or_default();
                 queue.take_unplaced(turn, index, record);
             }

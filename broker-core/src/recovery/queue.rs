@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::held::Held;
 use super::pages::Pages;
 use super::restored::RestoredQueue;
+use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
 use crate::journal::{PageEntry, PageKey, Placement, Runs};
-use crate::message::RecordRef;
+use crate::message::{RecordRef, Records};
 
 /// What a queue has so far.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(super) struct QueueState {
     placements: Vec<Placement>,
     /// What its page does not have any more though nothing settled it.
     adrift: Runs,
+    /// Messages of pages that were logged again, for when these go.
+    spare: Held,
+    /// No entry with one of those is older.
+    spare_lsn: Lsn,
     next_ordinal: u64,
 }
 
@@ -30,6 +35,8 @@ impl Default for QueueState {
             counts: BTreeMap::new(),
             placements: Vec::new(),
             adrift: Runs::new(),
+            spare: Held::default(),
+            spare_lsn: Lsn::NONE,
             next_ordinal: 1,
         }
     }
@@ -37,7 +44,7 @@ impl Default for QueueState {
 
 impl QueueState {
     pub(super) fn memory_bytes(&self) -> usize {
-        self.held.memory_bytes()
+        self.held.memory_bytes() + self.spare.memory_bytes()
     }
 
     pub(super) fn page_keys(&self, queue: u64) -> impl Iterator<Item = PageKey> {
@@ -55,15 +62,36 @@ impl QueueState {
                         .insert(record.ordinal(), record.delivery_count());
                 }
             });
+            self.spare.remove_between(run.first, run.last(), |_| ());
             self.see_ordinal(run.last());
         }
         let runs = page.runs.clone();
         self.pages.put(page, lsn, &mut self.adrift);
         self.adrift.remove_all(&runs);
+        self.use_spare();
     }
 
     pub(super) fn drop_page(&mut self, number: u64) {
         self.pages.drop_page(number, &mut self.adrift);
+        self.use_spare();
+    }
+
+    /// What is adrift and was logged again is in the log.
+    fn use_spare(&mut self) {
+        let mut found = Records::new();
+        for run in self.adrift.runs() {
+            self.spare.remove_between(run.first, run.last(), |record| {
+                found.push_record(record);
+            });
+        }
+        for record in found.iter() {
+            let ordinal = record.ordinal();
+            self.adrift.remove(ordinal);
+            self.held.insert(ordinal, record, self.spare_lsn);
+            if let Some(count) = self.counts.remove(&ordinal) {
+                self.held.set_delivery_count(ordinal, count);
+            }
+        }
     }
 
     /// How many messages left their pages for nowhere.
@@ -83,12 +111,33 @@ impl QueueState {
         self.held.insert(ordinal, record, lsn);
     }
 
+    /// A message that its page had is in the log too. Its delivery count is newer than that in an
+    /// old page, and older than what the log says next of one in a new page.
+    pub(super) fn take_again(&mut self, ordinal: u64, record: RecordRef<'_>, lsn: Lsn) {
+        if !self.pages.contains(ordinal) {
+            return self.take(ordinal, record, lsn);
+        }
+        if record.delivery_count() > 0 {
+            self.counts.insert(ordinal, record.delivery_count());
+        }
+        if !self.spare.contains(ordinal) {
+            self.spare.insert(ordinal, record, lsn);
+            self.spare_lsn = match self.spare_lsn {
+                Lsn::NONE => lsn,
+                first => first.min(lsn),
+            };
+        }
+    }
+
     pub(super) fn settle(&mut self, runs: &Runs, lsn: Lsn) {
         for run in runs.runs() {
             let (first, last) = (run.first, run.last());
             self.see_ordinal(last);
             self.held.remove_between(first, last, |_| ());
-            self.pages.settle_between(first, last, lsn);
+            self.spare.remove_between(first, last, |_| ());
+            if !is_planted(Defect::SettlePassesPages) {
+                self.pages.settle_between(first, last, lsn);
+            }
             self.adrift.remove_between(first, last);
             while let Some((&ordinal, _)) = self.counts.range(first..=last).next() {
                 self.counts.remove(&ordinal);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use smallvec::SmallVec;
 
 use crate::host::Lsn;
-use crate::journal::Placement;
 use crate::journal::decode::TurnSection;
+use crate::journal::{Placement, Runs};
 use crate::message::{Position, RecordRef, Records};
 
 /// Where a message of a turn lies; none once it is placed.
@@ -105,6 +105,40 @@ impl Turns {
         }
         if turn.unplaced == 0 {
             self.open.remove(&placement.turn);
+        }
+    }
+
+    /// Messages that their turn has settled too are there again under their ordinals: `place` gets
+    /// them.
+    pub(super) fn place_again(
+        &mut self,
+        turn: Lsn,
+        queue: u64,
+        settled: &Runs,
+        mut place: impl FnMut(u64, RecordRef<'_>),
+    ) {
+        let Some(open) = self.open.get_mut(&turn) else {
+            return;
+        };
+        let Ok(share) = open
+            .shares
+            .binary_search_by_key(&queue, |share| share.queue)
+        else {
+            return;
+        };
+        for message in &mut open.shares[share].messages {
+            let Some((section, position)) = *message else {
+                continue;
+            };
+            let record = open.records[section as usize].at(position);
+            if settled.contains(record.ordinal()) {
+                *message = None;
+                open.unplaced -= 1;
+                place(record.ordinal(), record);
+            }
+        }
+        if open.unplaced == 0 {
+            self.open.remove(&turn);
         }
     }
 

@@ -77,7 +77,8 @@ class Watch:
         self._bar = ProgressBar(options.orders)
         self._deadline = time.monotonic() + options.deadline_s
         self._deadline_s = options.deadline_s
-        self._kill_at = options.orders // 2 if options.kills_broker else None
+        thirds = (options.orders // 3, options.orders * 2 // 3)
+        self._kill_at = list(thirds) if options.kills_broker else []
 
     def run(self) -> None:
         """Returns when the audit is complete; raises when it cannot be."""
@@ -87,7 +88,7 @@ class Watch:
             self._bar.show(len(self._audit.ended))
         finally:
             self._bar.end()
-        if self._kill_at is not None:
+        if self._kill_at:
             raise RunFailed("all orders ended before the broker could be killed: send more")
 
     def _tick(self) -> None:
@@ -96,8 +97,8 @@ class Watch:
         self._workers.check()
         if self._own_broker:
             self._own_broker.check()
-        if self._kill_at is not None and ended >= self._kill_at:
-            self._kill_at = None
+        if self._kill_at and ended >= self._kill_at[0]:
+            self._kill_at.pop(0)
             self._own_broker.kill_and_restart()
         if time.monotonic() > self._deadline:
             missing = report.missing_orders(self._audit.missing())

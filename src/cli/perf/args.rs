@@ -1,15 +1,22 @@
 //! The command line of `leveret perf`.
-//! Owns the flags, which of them belong together, and their limits; what comes out is a plan that
-//! contradicts nothing. Never opens a connection.
+//! Owns the flags, which of them belong together, and what they mean in each mode; `rules` refuses
+//! contradictions, so that what comes out is a plan. Never opens a connection.
 
 use std::time::Duration;
 
 use amqp_codec::ShortString;
 use clap::Args;
+use clap::builder::ArgPredicate;
 use serde::Serialize;
 
 use super::error::PerfError;
 use super::uri::Uri;
+
+mod rules;
+
+use rules::{
+    DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, SAME_CONNECTION_EXCLUDES, SLOW_READER_EXCLUDES,
+};
 
 /// Puts load on an AMQP 0-9-1 broker and measures it.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -20,7 +27,12 @@ pub struct PerfArgs {
     pub(super) uri: Uri,
 
     /// Publishing connections; publisher p feeds queue p modulo --queues.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        default_value_if("drain", ArgPredicate::IsPresent, "0")
+    )]
     pub(super) publishers: u64,
 
     /// Consuming connections; consumer c takes from queue c modulo --queues.
@@ -75,9 +87,9 @@ pub struct PerfArgs {
     #[arg(long, value_name = "KEY", requires = "exchange")]
     pub(super) routing_key: Option<String>,
 
-    /// Length of the measurement [default: 10]; with --messages and --same-connection the time
-    /// after which the run is given up [600]; with --idle how long the connections are held before
-    /// memory is read [2].
+    /// Length of the measurement [default: 10]; with --messages, --drain, --declare and
+    /// --same-connection the time after which the run is given up [600]; with --idle how long the
+    /// connections are held before memory is read [2].
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     #[serde(serialize_with = "in_seconds")]
     pub(super) duration: Option<Duration>,
@@ -88,9 +100,14 @@ pub struct PerfArgs {
     pub(super) warmup: Option<Duration>,
 
     /// Publish this many messages in all, then wait until they are confirmed and consumed; the
-    /// measurement is from the first to the last.
+    /// measurement is from the first to the last. With --declare the number of queues [1000].
     #[arg(long, value_name = "N", conflicts_with = "warmup")]
     pub(super) messages: Option<u64>,
+
+    /// Publish nothing; consume this many messages from queues that exist already. The measurement
+    /// is from before the first basic.consume to the last delivery.
+    #[arg(long, value_name = "N", conflicts_with_all = DRAIN_EXCLUDES)]
+    pub(super) drain: Option<u64>,
 
     /// Messages per second of each publisher [default: as fast as the broker takes them, with
     /// --slow-reader 100].
@@ -102,16 +119,21 @@ pub struct PerfArgs {
     #[arg(long)]
     pub(super) latency: bool,
 
+    /// Measure the time from publishing to the confirm; with --rate from the moment a message was
+    /// due.
+    #[arg(long)]
+    pub(super) confirm_latency: bool,
+
     /// Process of the broker, on this machine: measures its CPU time and memory.
     #[arg(long)]
     pub(super) pid: Option<u32>,
 
-    /// Idle connections to open.
-    #[arg(long, value_name = "N", requires = "idle")]
+    /// Idle connections to open; with --declare connections that declare at the same time [1].
+    #[arg(long, value_name = "N")]
     pub(super) connections: Option<u64>,
 
     /// Instead of load, hold --connections idle connections with an open channel each.
-    #[arg(long, requires = "connections", conflicts_with_all = LOAD_FLAGS)]
+    #[arg(long, requires = "connections", conflicts_with_all = IDLE_EXCLUDES)]
     pub(super) idle: bool,
 
     /// Instead of load, let one consumer read large messages slowly while they go on arriving.
@@ -131,68 +153,15 @@ pub struct PerfArgs {
     #[arg(long, conflicts_with_all = SAME_CONNECTION_EXCLUDES)]
     pub(super) same_connection: bool,
 
+    /// Instead of load, declare --messages queues of new names over --connections connections, and
+    /// delete them afterwards.
+    #[arg(long, conflicts_with_all = DECLARE_EXCLUDES)]
+    pub(super) declare: bool,
+
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(super) json: bool,
 }
-
-/// Flags that shape a load and mean nothing to idle connections.
-const LOAD_FLAGS: [&str; 22] = [
-    "publishers",
-    "consumers",
-    "queues",
-    "size",
-    "confirm",
-    "ack",
-    "prefetch",
-    "persistent",
-    "durable",
-    "queue_name",
-    "existing",
-    "keep",
-    "exchange",
-    "routing_key",
-    "warmup",
-    "messages",
-    "rate",
-    "latency",
-    "slow_reader",
-    "read_rate",
-    "rss_limit",
-    "same_connection",
-];
-
-const SLOW_READER_EXCLUDES: [&str; 14] = [
-    "publishers",
-    "consumers",
-    "queues",
-    "confirm",
-    "ack",
-    "prefetch",
-    "existing",
-    "keep",
-    "exchange",
-    "routing_key",
-    "warmup",
-    "messages",
-    "latency",
-    "same_connection",
-];
-
-const SAME_CONNECTION_EXCLUDES: [&str; 12] = [
-    "publishers",
-    "consumers",
-    "queues",
-    "confirm",
-    "existing",
-    "keep",
-    "exchange",
-    "routing_key",
-    "warmup",
-    "rate",
-    "latency",
-    "read_rate",
-];
 
 /// What the arguments ask for.
 pub(super) enum Mode {
@@ -200,6 +169,7 @@ pub(super) enum Mode {
     Idle { connections: u64 },
     SlowReader,
     SameConnection,
+    Declare { connections: u64, queues: u64 },
 }
 
 impl PerfArgs {
@@ -208,75 +178,12 @@ impl PerfArgs {
             (true, Some(connections)) => Mode::Idle { connections },
             _ if self.slow_reader => Mode::SlowReader,
             _ if self.same_connection => Mode::SameConnection,
+            (_, connections) if self.declare => Mode::Declare {
+                connections: connections.unwrap_or(1),
+                queues: self.messages.unwrap_or(DEFAULT_DECLARES),
+            },
             _ => Mode::Load,
         }
-    }
-
-    /// Refuses what no flag alone can: limits and contradictions.
-    pub(super) fn check(&self) -> Result<(), PerfError> {
-        within("--publishers", self.publishers, 0, WORKERS_MAX)?;
-        within("--consumers", self.consumers, 0, WORKERS_MAX)?;
-        within("--queues", self.queues, 1, QUEUES_MAX)?;
-        within("--size", self.body_bytes() as u64, 0, BODY_MAX)?;
-        within("--confirm", self.confirm, 0, WINDOW_MAX)?;
-        within(
-            "--connections",
-            self.connections.unwrap_or(1),
-            1,
-            CONNECTIONS_MAX,
-        )?;
-        within("--read-rate", self.read_rate, 1, u64::MAX)?;
-        within("--rate", self.rate.unwrap_or(1), 1, RATE_MAX)?;
-        within("--messages", self.messages.unwrap_or(1), 1, u64::MAX)?;
-        self.check_workers()?;
-        self.check_acks()?;
-        self.check_latency()?;
-        let several = self.queues > 1 || self.slow_reader;
-        if several && !self.queue_name.contains(NUMBER) {
-            return usage("--queue-name needs %d when there are several queues");
-        }
-        self.queue_names().map(drop)
-    }
-
-    fn check_workers(&self) -> Result<(), PerfError> {
-        if self.publishers + self.consumers == 0 {
-            return usage("neither publishers nor consumers");
-        }
-        if self.messages.is_some() && self.publishers == 0 && !self.same_connection {
-            return usage("--messages counts publishes: it needs a publisher");
-        }
-        let shapes_publishes = self.size.is_some()
-            || self.confirm > 0
-            || self.persistent
-            || self.rate.is_some()
-            || self.exchange.is_some();
-        if self.publishers == 0 && shapes_publishes {
-            return usage("without publishers nothing is published, whatever its shape");
-        }
-        Ok(())
-    }
-
-    fn check_acks(&self) -> Result<(), PerfError> {
-        if self.consumers == 0 && self.ack > 0 {
-            return usage("--ack needs a consumer");
-        }
-        if self.prefetch > 0 && self.ack == 0 {
-            return usage("--prefetch has no effect without --ack");
-        }
-        if self.prefetch > 0 && self.ack > u64::from(self.prefetch) {
-            return usage("--ack above --prefetch would wait for ever");
-        }
-        Ok(())
-    }
-
-    fn check_latency(&self) -> Result<(), PerfError> {
-        if self.latency && (self.body_bytes() as u64) < STAMP_MIN {
-            return usage("--latency needs 8 bytes of body for its time stamp");
-        }
-        if self.latency && (self.publishers == 0 || self.consumers == 0) {
-            return usage("--latency needs a publisher and a consumer");
-        }
-        Ok(())
     }
 
     pub(super) fn body_bytes(&self) -> usize {
@@ -290,13 +197,18 @@ impl PerfArgs {
 
     /// What `--duration` means in this mode.
     pub(super) fn time_limit(&self) -> Duration {
-        let counted = self.messages.is_some() || self.same_connection;
+        let counted = self.is_counted() || self.same_connection || self.declare;
         let default = match self.idle {
             true => HOLD_IDLE,
             false if counted => GIVE_UP_AFTER,
             false => DEFAULT_DURATION,
         };
         self.duration.unwrap_or(default)
+    }
+
+    /// Whether the run ends with a number of messages instead of a time.
+    pub(super) fn is_counted(&self) -> bool {
+        self.messages.is_some() || self.drain.is_some()
     }
 
     pub(super) fn warmup(&self) -> Duration {
@@ -335,22 +247,9 @@ impl PerfArgs {
     }
 }
 
-fn within(flag: &str, value: u64, min: u64, max: u64) -> Result<(), PerfError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(PerfError::Usage(format!(
-        "{flag} must lie between {min} and {max}"
-    )))
-}
-
 fn name(flag: &str, text: &str) -> Result<ShortString, PerfError> {
     ShortString::try_from(text)
         .map_err(|_| PerfError::Usage(format!("{flag} is longer than 255 bytes")))
-}
-
-fn usage(what: &str) -> Result<(), PerfError> {
-    Err(PerfError::Usage(what.to_owned()))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -377,21 +276,12 @@ fn in_seconds<S: serde::Serializer>(
 const NUMBER: &str = "%d";
 const DEFAULT_BODY: u64 = 16;
 const SLOW_READER_BODY: u64 = 1 << 20;
-const STAMP_MIN: u64 = 8;
+const DEFAULT_DECLARES: u64 = 1000;
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const DEFAULT_WARMUP: Duration = Duration::from_secs(1);
 const HOLD_IDLE: Duration = Duration::from_secs(2);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(600);
 const SECONDS_MAX: f64 = 86_400.0;
-/// One or two threads each.
-const WORKERS_MAX: u64 = 1000;
-const QUEUES_MAX: u64 = 100_000;
-/// RabbitMQ's default max_message_size.
-const BODY_MAX: u64 = 128 << 20;
-const WINDOW_MAX: u64 = 10_000_000;
-const CONNECTIONS_MAX: u64 = 1_000_000;
-/// One message per nanosecond and publisher is beyond any clock.
-const RATE_MAX: u64 = 1_000_000_000;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -32,6 +32,17 @@ impl Confirms {
         multiple: bool,
         published: u64,
     ) -> Result<u64, PerfError> {
+        self.settle_each(tag, multiple, published, |_| {})
+    }
+
+    /// Books like `settle` and names each publish that it settles.
+    pub(super) fn settle_each(
+        &mut self,
+        tag: u64,
+        multiple: bool,
+        published: u64,
+        settled: impl FnMut(u64),
+    ) -> Result<u64, PerfError> {
         // 4.2.1 of the specification: tag zero with `multiple` means all outstanding ones.
         let tag = if multiple && tag == 0 { published } else { tag };
         if tag > published {
@@ -40,27 +51,34 @@ impl Confirms {
         if tag <= self.settled_to || (!multiple && self.is_set(tag)) {
             return Err(wrong(tag, "which was settled before"));
         }
-        if published - self.settled_to > self.above.len() as u64 * 64 {
+        if published - self.settled_to > self.reach() {
             return Err(wrong(tag, "long after one that is still unsettled"));
         }
         let newly = if multiple {
-            self.settle_to(tag)
+            self.settle_to(tag, settled)
         } else {
-            self.settle_one(tag)
+            self.settle_one(tag, settled)
         };
         Ok(newly)
     }
 
-    fn settle_one(&mut self, tag: u64) -> u64 {
+    /// How far the newest publish may lie above the oldest unsettled one.
+    pub(super) fn reach(&self) -> u64 {
+        self.above.len() as u64 * 64
+    }
+
+    fn settle_one(&mut self, tag: u64, mut settled: impl FnMut(u64)) -> u64 {
+        settled(tag);
         self.flip(tag);
         self.above_count += 1;
         self.advance();
         1
     }
 
-    fn settle_to(&mut self, tag: u64) -> u64 {
+    fn settle_to(&mut self, tag: u64, mut settled: impl FnMut(u64)) -> u64 {
         let mut newly = tag - self.settled_to;
         if self.above_count == 0 {
+            (self.settled_to + 1..=tag).for_each(settled);
             self.settled_to = tag;
             return newly;
         }
@@ -69,6 +87,8 @@ impl Confirms {
                 self.flip(earlier);
                 self.above_count -= 1;
                 newly -= 1;
+            } else {
+                settled(earlier);
             }
         }
         self.settled_to = tag;
@@ -137,6 +157,17 @@ mod tests {
         assert_eq!(confirms.settle(5, true, 10).expect("valid"), 4);
         assert_eq!(confirms.settle(6, false, 10).expect("valid"), 1);
         assert_eq!(confirms.settle(10, true, 10).expect("valid"), 3);
+    }
+
+    #[test]
+    fn each_publish_is_named_once_when_it_is_settled() {
+        let mut confirms = Confirms::new(10);
+        let mut named = Vec::new();
+        for (tag, multiple) in [(3, false), (7, false), (5, true), (6, false), (0, true)] {
+            let settled = confirms.settle_each(tag, multiple, 9, |publish| named.push(publish));
+            settled.expect("valid");
+        }
+        assert_eq!(named, [3, 7, 1, 2, 4, 5, 6, 8, 9]);
     }
 
     #[test]

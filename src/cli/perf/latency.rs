@@ -61,7 +61,31 @@ impl Stamps {
     }
 }
 
-/// One consumer's distribution of end-to-end times.
+/// When each publish left whose confirm may still come, by publish number.
+pub(super) struct Departures(Vec<AtomicU64>);
+
+impl Departures {
+    /// Places for publishes that lie at most `reach` apart.
+    pub(super) fn new(reach: u64) -> Self {
+        Departures((0..reach).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Notes that `publish` leaves at a moment of the run's clock.
+    pub(super) fn note(&self, publish: u64, nanos: u64) {
+        self.place(publish).store(nanos, Relaxed);
+    }
+
+    /// The moment at which `publish` left.
+    pub(super) fn of(&self, publish: u64) -> u64 {
+        self.place(publish).load(Relaxed)
+    }
+
+    fn place(&self, publish: u64) -> &AtomicU64 {
+        &self.0[(publish % self.0.len() as u64) as usize]
+    }
+}
+
+/// One worker's distribution of times.
 pub(super) struct Latencies(Histogram<u64>);
 
 impl Latencies {
@@ -73,6 +97,15 @@ impl Latencies {
 
     pub(super) fn record(&mut self, nanos: u64) {
         self.0.saturating_record(nanos.max(1));
+    }
+
+    /// Takes in what another worker has seen, if either has seen anything.
+    pub(super) fn merge(all: &mut Option<Latencies>, one: Option<Latencies>) {
+        match (all, one) {
+            (Some(all), Some(one)) => all.add(&one),
+            (first @ None, one) => *first = one,
+            (Some(_), None) => {}
+        }
     }
 
     pub(super) fn add(&mut self, other: &Latencies) {
@@ -95,7 +128,7 @@ impl Latencies {
     }
 }
 
-/// End-to-end times in microseconds.
+/// Times in microseconds.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) samples: u64,
@@ -150,6 +183,19 @@ mod tests {
             near(summary.p99_9, 999.0) && near(summary.max, 1000.0),
             "{summary:?}"
         );
+    }
+
+    #[test]
+    fn a_departure_is_known_until_its_place_is_needed_again() {
+        let departures = Departures::new(4);
+        (1..=4).for_each(|publish| departures.note(publish, publish * 10));
+        assert_eq!(
+            (1..=4).map(|publish| departures.of(publish)).max(),
+            Some(40)
+        );
+        assert_eq!((departures.of(1), departures.of(3)), (10, 30));
+        departures.note(5, 50);
+        assert_eq!((departures.of(2), departures.of(5)), (20, 50));
     }
 
     #[test]

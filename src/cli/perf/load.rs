@@ -90,6 +90,7 @@ struct Ends {
     consumer_cpu_nanos: u64,
     unsent: u64,
     latencies: Option<Latencies>,
+    confirm_latencies: Option<Latencies>,
 }
 
 impl<'a> Load<'a> {
@@ -114,19 +115,20 @@ impl<'a> Load<'a> {
         consumers: Vec<Connection>,
         publishers: Vec<(Connection, Block)>,
     ) -> Result<(Window, Ends), PerfError> {
+        let subscribing = self.sample()?;
         let consuming = self.start_consumers(scope, consumers)?;
         self.spawn(scope, "perf-depth", || {
             self.depth.watch(&self.args.uri, self.queues, self.stop)
         })?;
-        let counted = self.args.messages.is_some();
-        if counted {
+        if self.args.is_counted() {
             self.stamps.open_window();
         }
         let begin = self.sample()?;
         let publishing = self.start_publishers(scope, publishers)?;
-        let window = match counted {
-            true => self.measure_counted(begin),
-            false => self.measure_timed(),
+        let window = match (self.args.drain, self.args.messages) {
+            (Some(_), _) => self.measure_counted(subscribing),
+            (None, Some(_)) => self.measure_counted(begin),
+            (None, None) => self.measure_timed(),
         };
         self.stop.end_publishing();
         self.settle_down();
@@ -137,8 +139,11 @@ impl<'a> Load<'a> {
     fn start_consumers<'scope, 'env: 'scope>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        consumers: Vec<Connection>,
+        mut consumers: Vec<Connection>,
     ) -> Result<Vec<Worker<'scope, Consumed>>, PerfError> {
+        for (worker, connection) in consumers.iter_mut().enumerate() {
+            consumer::subscribe(connection, self.queue(worker), self.terms())?;
+        }
         let start = |(connection, tally)| {
             let (terms, stamps) = (self.terms(), &self.stamps);
             self.spawn(scope, "perf-consumer", move || {
@@ -214,6 +219,7 @@ impl<'a> Load<'a> {
             quota,
             pace: self.args.rate.and_then(Pace::new),
             stamped: self.args.latency,
+            timed: self.args.confirm_latency,
         }
     }
 
@@ -222,11 +228,7 @@ impl<'a> Load<'a> {
     }
 
     fn connect_consumers(&self) -> Result<Vec<Connection>, PerfError> {
-        let connect = |worker| {
-            let mut connection = Connection::open(&self.args.uri, Dial::default())?;
-            consumer::subscribe(&mut connection, self.queue(worker), self.terms())?;
-            Ok(connection)
-        };
+        let connect = |_| Connection::open(&self.args.uri, Dial::default());
         (0..self.consumers.len()).map(connect).collect()
     }
 
@@ -272,7 +274,10 @@ impl<'a> Load<'a> {
             totals.delivered
         };
         LoadReport {
-            mode: "load",
+            mode: match self.args.drain {
+                Some(_) => "drain",
+                None => "load",
+            },
             config: self.args.clone(),
             interrupted: self.stop.is_interrupted(),
             seconds: time.as_secs_f64(),
@@ -298,6 +303,7 @@ impl<'a> Load<'a> {
                 window.rss_max_kib,
                 carried,
             ),
+            confirm_latency_us: ends.confirm_latencies.as_ref().and_then(Latencies::summary),
             latency_us: ends.latencies.as_ref().and_then(Latencies::summary),
         }
     }
@@ -319,17 +325,14 @@ impl Ends {
         {
             ends.publisher_cpu_nanos += published.cpu_nanos;
             ends.unsent += published.unsent;
+            Latencies::merge(&mut ends.confirm_latencies, published.confirm_latencies);
         }
         for consumed in consuming
             .into_iter()
             .flat_map(|handle| handle.join().ok().flatten())
         {
             ends.consumer_cpu_nanos += consumed.cpu_nanos;
-            match (&mut ends.latencies, consumed.latencies) {
-                (Some(all), Some(one)) => all.add(&one),
-                (first @ None, one) => *first = one,
-                (Some(_), None) => {}
-            }
+            Latencies::merge(&mut ends.latencies, consumed.latencies);
         }
         ends
     }

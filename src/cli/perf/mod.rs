@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `args`, `uri` | the command line |
 //! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `confirm` work for it |
-//! | `idle`, `slow_reader`, `same_connection` | runs of their own |
+//! | `idle`, `slow_reader`, `same_connection`, `declare` | runs of their own |
 //! | `connection`, `wire`, `block`, `walk` | AMQP on a socket |
 //! | `latency`, `process`, `report`, `stop`, `error` | measuring, telling, ending |
 
@@ -17,6 +17,7 @@ mod block;
 mod confirm;
 mod connection;
 mod consumer;
+mod declare;
 mod error;
 mod idle;
 mod latency;
@@ -57,6 +58,10 @@ pub fn run(args: PerfArgs) -> Result<(), PerfError> {
     match args.mode() {
         Mode::Load => tell(&args, &load::run(&args, &stop)?),
         Mode::Idle { connections } => tell(&args, &idle::run(&args, connections, &stop)?),
+        Mode::Declare {
+            connections,
+            queues,
+        } => tell(&args, &declare::run(&args, (connections, queues), &stop)?),
         Mode::SameConnection => tell(&args, &same_connection::run(&args, &stop)?),
         Mode::SlowReader => {
             let report = slow_reader::run(&args, &stop)?;

@@ -1,6 +1,7 @@
 //! One publishing connection: a thread that writes blocks and one that reads what comes back.
 //! Owns the confirm window and the pace; stops between two blocks, and inside one only when the
-//! broker takes no more bytes. Never counts deliveries.
+//! broker takes no more bytes. Two threads, `answers` is the reading one; a window of one needs
+//! only the one of `in_step`. Never counts deliveries.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -13,7 +14,7 @@ use amqp_codec::confirm;
 use super::block::{Block, LOAD_CHANNEL};
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
-use super::latency::Stamps;
+use super::latency::{Departures, Latencies, Stamps};
 use super::pace::Pace;
 use super::process::thread_cpu_nanos;
 use super::stop::Stop;
@@ -21,8 +22,9 @@ use super::tally::Tally;
 use super::wire::{goodbye, put};
 
 mod answers;
+mod in_step;
 
-use answers::read_answers;
+use answers::{Answers, Heard, departures, read_answers};
 
 /// How one publisher behaves.
 pub(super) struct Orders {
@@ -32,6 +34,8 @@ pub(super) struct Orders {
     pub(super) quota: u64,
     pub(super) pace: Option<Pace>,
     pub(super) stamped: bool,
+    /// Whether the time from publishing to the confirm is measured.
+    pub(super) timed: bool,
 }
 
 /// What both threads of a publisher share.
@@ -42,16 +46,30 @@ pub(super) struct Shared<'a> {
 }
 
 /// What a publisher says at its end.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(super) struct Published {
     pub(super) cpu_nanos: u64,
     /// Messages that were due and could not be sent in time.
     pub(super) unsent: u64,
+    pub(super) confirm_latencies: Option<Latencies>,
 }
 
 /// Publishes until the quota, the end of publishing, or an error. The connection has an open
 /// channel, in confirm mode when there is a window.
 pub(super) fn publish(
+    connection: Connection,
+    block: Block,
+    orders: &Orders,
+    shared: &Shared<'_>,
+) -> Result<Published, PerfError> {
+    match (orders.window, orders.pace) {
+        (Some(1), None) => in_step::publish(connection, block, orders, shared),
+        _ => publish_ahead(connection, block, orders, shared),
+    }
+}
+
+/// Writes on this thread and reads on another.
+fn publish_ahead(
     mut connection: Connection,
     block: Block,
     orders: &Orders,
@@ -61,13 +79,14 @@ pub(super) fn publish(
     let failed = |e| PerfError::socket("preparing a publisher", e);
     stream.set_write_timeout(Some(TICK)).map_err(failed)?;
     stream.set_read_timeout(Some(TICK)).map_err(failed)?;
-    let ending = Ending::default();
+    let (ending, departures) = (Ending::default(), departures(orders));
+    let answers = Answers::new(orders, shared, departures.as_ref());
     let (writer, ending) = (thread::current(), &ending);
     thread::scope(|scope| {
         let reader = thread::Builder::new()
             .name("perf-confirms".to_owned())
             .spawn_scoped(scope, move || {
-                let read = read_answers(&mut connection, orders, shared, &writer, ending);
+                let read = read_answers(&mut connection, answers, &writer, ending);
                 ending.read_over.store(true, Ordering::Release);
                 writer.unpark();
                 read
@@ -82,6 +101,7 @@ pub(super) fn publish(
             orders,
             shared,
             ending,
+            departures: departures.as_ref(),
             sent: 0,
         }
         .run();
@@ -97,11 +117,12 @@ pub(super) fn publish(
 /// Of two failed halves of one connection, the error that explains more.
 fn best_explained(
     written: Result<Published, PerfError>,
-    read: Result<u64, PerfError>,
+    read: Result<Heard, PerfError>,
 ) -> Result<Published, PerfError> {
     match (written, read) {
-        (Ok(written), Ok(cpu_nanos)) => Ok(Published {
-            cpu_nanos: written.cpu_nanos + cpu_nanos,
+        (Ok(written), Ok(heard)) => Ok(Published {
+            cpu_nanos: written.cpu_nanos + heard.cpu_nanos,
+            confirm_latencies: heard.confirm_latencies,
             ..written
         }),
         (Err(write), Err(read)) if write.outranks(&read) => Err(write),
@@ -141,6 +162,7 @@ struct Writer<'a> {
     orders: &'a Orders,
     shared: &'a Shared<'a>,
     ending: &'a Ending,
+    departures: Option<&'a Departures>,
     sent: u64,
 }
 
@@ -166,6 +188,7 @@ impl Writer<'_> {
         Ok(Published {
             cpu_nanos: thread_cpu_nanos(),
             unsent,
+            confirm_latencies: None,
         })
     }
 
@@ -209,33 +232,38 @@ impl Writer<'_> {
     }
 
     fn send(&mut self, count: u64, start: u64) -> Result<bool, PerfError> {
+        let (stamps, now, sent) = (self.shared.stamps, self.shared.stamps.now(), self.sent);
+        let pace = self.orders.pace;
+        let left = |index| match pace {
+            Some(pace) => start + pace.due_at_nanos(sent + index),
+            None => now,
+        };
         if self.orders.stamped {
-            let (stamps, now, sent) = (self.shared.stamps, self.shared.stamps.now(), self.sent);
-            match self.orders.pace {
-                Some(pace) => self.block.stamp(count, |index| {
-                    stamps.stamp(start + pace.due_at_nanos(sent + index))
-                }),
-                None => self.block.stamp(count, |_| stamps.stamp(now)),
-            }
+            self.block.stamp(count, |index| stamps.stamp(left(index)));
+        }
+        if let Some(departures) = self.departures {
+            // The first publish has number one.
+            (0..count).for_each(|index| departures.note(sent + index + 1, left(index)));
         }
         self.sent += count;
-        // Before the bytes leave: the reader must never see a confirm from the future.
-        self.shared
-            .tally
-            .published
-            .store(self.sent, Ordering::Release);
+        self.shared.tally.count_published(self.sent);
         write_whole(self.stream, self.block.first(count), || {
             self.shared.stop.is_over() || self.ending.read_over.load(Ordering::Acquire)
         })
         .map_err(|e| PerfError::socket("publishing", e))
     }
 
-    /// With confirms, a run that ends by its own count ends with the last confirm.
+    /// With confirms, a run that ends by its own count ends with the last confirm; so does one
+    /// that times them, lest it leaves out the slowest.
     fn await_settled(&self) {
         let settled = &self.shared.tally.settled;
+        let is_over = || match self.orders.timed {
+            true => self.shared.stop.is_over() || self.ending.read_over.load(Ordering::Acquire),
+            false => self.is_over(),
+        };
         while self.orders.window.is_some()
             && settled.load(Ordering::Acquire) < self.sent
-            && !self.is_over()
+            && !is_over()
         {
             thread::park_timeout(TICK);
         }

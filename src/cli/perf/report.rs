@@ -130,6 +130,9 @@ pub(super) struct LoadReport {
     pub(super) delivered: DeliverFigures,
     pub(super) max_ready: u64,
     pub(super) broker: Option<BrokerUse>,
+    /// From publishing to the confirm.
+    pub(super) confirm_latency_us: Option<Summary>,
+    /// From publishing to the delivery.
     pub(super) latency_us: Option<Summary>,
 }
 
@@ -143,8 +146,11 @@ impl fmt::Display for LoadReport {
         if let Some(broker) = &self.broker {
             write!(f, "\n{broker}")?;
         }
+        if let Some(latency) = &self.confirm_latency_us {
+            write!(f, "\nconfirm µs   {latency}")?;
+        }
         match &self.latency_us {
-            Some(latency) => write!(f, "\n{latency}"),
+            Some(latency) => write!(f, "\nlatency µs   {latency}"),
             None => Ok(()),
         }
     }
@@ -190,7 +196,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "latency µs   p50 {:.1}, p95 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1} ({} samples)",
+            "p50 {:.1}, p95 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1} ({} samples)",
             self.p50, self.p95, self.p99, self.p99_9, self.max, self.samples
         )
     }

@@ -64,7 +64,7 @@ impl fmt::Display for SlowReaderReport {
             write!(f, "\n{broker}")?;
         }
         match &self.bystander_latency_us {
-            Some(latency) => write!(f, "\nfast pair beside it:\n{latency}"),
+            Some(latency) => write!(f, "\nlatency µs   {latency}, of a fast pair beside it"),
             None => Ok(()),
         }
     }
@@ -273,6 +273,7 @@ fn flood_orders(per_second: u64) -> Orders {
         quota: u64::MAX,
         pace,
         stamped: false,
+        timed: false,
     }
 }
 
@@ -284,6 +285,7 @@ fn trickle_orders() -> Orders {
         quota: u64::MAX,
         pace,
         stamped: true,
+        timed: false,
     }
 }
 

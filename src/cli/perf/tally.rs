@@ -2,7 +2,7 @@
 //! Owns one cache line per worker, so that counting costs no traffic between cores; never
 //! computes rates.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 /// What one worker has done so far; only that worker adds to it.
 #[derive(Default)]
@@ -16,6 +16,14 @@ pub(super) struct Tally {
     pub(super) blocked: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) delivered_bytes: AtomicU64,
+}
+
+impl Tally {
+    /// Counts publishes before their bytes leave: a reader must never see a confirm from the
+    /// future.
+    pub(super) fn count_published(&self, published: u64) {
+        self.published.store(published, Release);
+    }
 }
 
 /// Sums over workers at one moment.

@@ -21,8 +21,10 @@ use super::group::BLOCK_BYTES;
 use super::layout::Identity;
 use crate::defects::{Defect, is_planted};
 
+mod copy;
 mod files;
 mod ledger;
+mod listing;
 mod page;
 mod rounds;
 mod segment;
@@ -37,6 +39,8 @@ use self::segment::Blocks;
 use self::status::Counters;
 use self::survey::Survey;
 
+pub use self::copy::PagesCopied;
+pub use self::listing::{SegmentFile, SegmentFiles, SegmentListing};
 pub use self::page::{PAGE_MAX_BYTES, PageAt};
 pub use self::status::{PagesStatus, SegmentStatus, Usage};
 pub use self::survey::MissingSegment;

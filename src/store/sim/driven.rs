@@ -131,6 +131,7 @@ impl DrivenStore {
             inner: Arc::new(Inner {
                 core,
                 upkeep: Arc::clone(&upkeep.status),
+                site: Arc::clone(&upkeep.site),
                 running: Mutex::new(None),
             }),
         };

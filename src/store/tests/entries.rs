@@ -248,6 +248,23 @@ fn a_map_rebuilt_from_the_snapshot_has_the_entries_behind_the_snapshots_floor() 
 }
 
 #[test]
+fn the_floor_of_a_clean_close_counts_although_the_snapshot_is_older() {
+    let site = Site::new();
+    let (mut driven, _, _, held) = site.own();
+    driven.enter_all(2, 10);
+    driven.snapshot();
+    held.raise(Lsn(2));
+    site.disk.set_free(Some(0));
+    driven.close();
+    site.disk.kill();
+    site.disk.set_free(None);
+    site.catalogue.damage();
+    let (_driven, recovered, recorder, _) = site.own();
+    assert!(recovered.report.rebuilt);
+    assert!(recorder.lsns().is_empty());
+}
+
+#[test]
 fn an_entry_up_to_the_size_of_a_group_shares_one_and_a_larger_one_does_not() {
     let limit = Site::new().options.record_max_bytes() - record::RECORD_HEADER_BYTES;
     for bytes in [limit - 1, limit, limit + 1] {
@@ -452,4 +469,24 @@ fn a_start_over_begins_with_a_base_again() {
     assert!(recovered.report.catalogue_set_aside.is_some());
     assert_eq!(recorder.map(), recovered.entries);
     assert_eq!(recorder.lsns(), [2, 3]);
+}
+
+#[test]
+fn a_log_lost_behind_a_checkpoint_without_syncs_goes_on_and_is_no_damage() {
+    let mut site = Site::new();
+    site.options.durability = Durability::Os;
+    let (mut driven, ..) = site.own();
+    driven.enter(10);
+    driven.write("a", "1");
+    driven.checkpoint();
+    site.disk.kill();
+    site.disk.truncate(&log_file(1), 0);
+    for run in 0..3 {
+        let (mut driven, recovered, recorder, _) = site.own();
+        assert_eq!(recovered.report.damage, [], "run {run}");
+        assert_eq!(recovered.entries.len(), 1);
+        assert_eq!(recorder.lsns(), (3..3 + run).collect::<Vec<_>>());
+        assert_eq!(driven.enter(10), Lsn(3 + run));
+        site.disk.kill();
+    }
 }

@@ -243,6 +243,31 @@ fn when_the_reserve_is_used_up_all_waits_for_space_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_waits_for_space_does_not_take_what_the_reserve_is_to_be_made_whole_with() {
+    let site = Site::new();
+    let store = full_store(&site, Box::new(|_| {}));
+    let publish = store.append_entry(2, &[&vec![1; GROUP]]);
+    wait_until("the alarm", || store.status().blocked.is_some());
+    // As when a file of the reserve made room for a checkpoint.
+    let core = &store.inner.core;
+    core.files.lock().reserve.pop();
+    core.note_reserve();
+    site.disk.record_events();
+    site.disk.set_free(Some(FILE_BYTES - 1));
+    let tries = Mutex::new(0);
+    wait_until("the third try to fill a file", || {
+        let removed = |event: &sim::Event| matches!(event, sim::Event::Remove(_));
+        let events = site.disk.take_events();
+        let mut tries = tries.lock();
+        *tries += events.iter().filter(|event| removed(event)).count();
+        *tries >= 3
+    });
+    assert!(store.durable() < publish);
+    site.disk.set_free(None);
+    store.wait_durable(publish).unwrap();
+}
+
+#[test]
 fn old_log_makes_the_reserve_whole_on_a_full_disk() {
     let site = Site::new();
     let store = full_store(&site, Box::new(|_| {}));

@@ -8,6 +8,7 @@ use self::owner::{Held, Recorder};
 use super::sim::{SimCatalogue, SimDisk};
 use super::*;
 
+mod backup;
 mod entries;
 mod faults;
 mod full;

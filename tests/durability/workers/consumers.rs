@@ -101,7 +101,9 @@ fn consume(desk: &mut Desk, habits: Habits) -> Result<(), Gone> {
         sure: false,
     });
     desk.report.extend(hoped);
-    let unsure = awaited.into_iter().map(|(_, id, _)| receipt(id, false));
+    let unsure = awaited
+        .into_iter()
+        .map(|(_, id, _)| receipt(habits.queue, id, false));
     desk.report.extend(unsure);
     Err(gone)
 }
@@ -112,8 +114,8 @@ fn start(desk: &mut Desk, queue: Queue, no_ack: &str) -> Result<(), Gone> {
     desk.line.call(1, &question, "basic.consume-ok")
 }
 
-fn receipt(id: Id, sure: bool) -> Deed {
-    sent(Queue::Receipts, id, 0, sure)
+fn receipt(queue: Queue, id: Id, sure: bool) -> Deed {
+    sent(queue, id, 0, sure)
 }
 
 fn work(desk: &mut Desk, habits: Habits, receipts: &mut Receipts) -> Result<(), Gone> {
@@ -184,15 +186,16 @@ fn settle(
     }
     receipts.acked.extend(acked.iter().map(|(_, id)| *id));
     if desk.random.chance(habits.receipts) && !acked.is_empty() {
-        promise(desk, receipts);
+        promise(desk, habits.queue, receipts);
     }
     desk.line.flush()
 }
 
-/// Publishes a receipt behind the acknowledgements on the same channel.
-fn promise(desk: &mut Desk, receipts: &mut Receipts) {
+/// Publishes a receipt behind the acknowledgements, on the same channel and into the same queue,
+/// which logs one after the other.
+fn promise(desk: &mut Desk, queue: Queue, receipts: &mut Receipts) {
     let id = desk.draw_id();
-    let key = Queue::Receipts.name();
+    let key = queue.name();
     let to = Envelope {
         key: &key,
         ..Envelope::default()
@@ -212,7 +215,7 @@ fn confirm(desk: &mut Desk, queue: Queue, (tag, multiple): (u64, bool), receipts
         .partition(|(awaited, _, _)| is_meant(*awaited));
     receipts.awaited = rest;
     for (_, id, all) in meant {
-        desk.report.push(receipt(id, true));
+        desk.report.push(receipt(queue, id, true));
         while receipts.covered < all {
             receipts.covered += 1;
             let settled = receipts.acked.pop_front();

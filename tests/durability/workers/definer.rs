@@ -19,10 +19,8 @@ pub(super) fn define(desk: &mut Desk) -> Result<(), Gone> {
         declare(desk, queue)?;
         inside.extend(fill(desk, queue, &mut tag)?);
         if desk.random.chance(50) {
-            let purged = inside.clone();
             empty(desk, queue, "queue.purge", &mut inside)?;
             inside.extend(fill(desk, queue, &mut tag)?);
-            settled(desk, queue, purged, true);
         }
         if desk.random.chance(60) {
             desk.report.push(Deed::Queue(queue, Existence::Unknown));
@@ -91,7 +89,6 @@ fn confirms(desk: &mut Desk, first: u64, last: u64) -> Result<(), Gone> {
                 tag,
                 multiple,
                 taken: true,
-                ..
             } => {
                 missing.retain(|awaited| {
                     if multiple {
@@ -107,23 +104,13 @@ fn confirms(desk: &mut Desk, first: u64, last: u64) -> Result<(), Gone> {
     Ok(())
 }
 
-/// Purges or deletes: the messages may go before the answer. After a deletion they have gone for
-/// good, after a purge once something behind it is durable.
+/// Purges or deletes: the messages may go before the answer, and have gone after it.
 fn empty(desk: &mut Desk, queue: Queue, question: &str, inside: &mut Vec<Id>) -> Result<(), Gone> {
     let line = format!("{question} queue={}", queue.name());
     let answered = desk.line.call(1, &line, &format!("{question}-ok"));
-    let is_deletion = question == "queue.delete";
-    settled(
-        desk,
-        queue,
-        std::mem::take(inside),
-        answered.is_ok() && is_deletion,
-    );
-    answered
-}
-
-fn settled(desk: &mut Desk, queue: Queue, ids: Vec<Id>, sure: bool) {
-    let ids = ids.into_iter();
+    let sure = answered.is_ok();
+    let gone = inside.drain(..);
     desk.report
-        .extend(ids.map(|id| Deed::Settled { queue, id, sure }));
+        .extend(gone.map(|id| Deed::Settled { queue, id, sure }));
+    answered
 }

@@ -133,7 +133,6 @@ fn read_confirms(desk: &mut Desk, awaited: &mut Awaited, left: usize) -> Result<
                 tag,
                 multiple,
                 taken,
-                ..
             } => awaited.settle((tag, multiple, taken), &mut desk.report),
             other => desk.unexpected(&other),
         }

@@ -2,7 +2,7 @@
 
 use super::{appended, records};
 use crate::host::Lsn;
-use crate::journal::describe::{Described, describe, describe_block, describe_page};
+use crate::journal::describe::{Bodies, Described, describe, describe_block, describe_page};
 use crate::journal::{Block, EntryKind, Malformed, PageEntry, Placement, Runs, Section};
 use crate::message::Body;
 
@@ -12,6 +12,7 @@ fn written(described: &Described) -> String {
         Described::Number(number) => number.to_string(),
         Described::Flag(flag) => flag.to_string(),
         Described::Text(text) => format!("'{text}'"),
+        Described::Bytes(bytes) => format!("'{}'", bytes.escape_ascii()),
         Described::List(list) => {
             let all: Vec<String> = list.iter().map(written).collect();
             format!("[{}]", all.join(", "))
@@ -27,7 +28,8 @@ fn written(described: &Described) -> String {
 
 #[track_caller]
 fn reads((kind, payload, _): (EntryKind, Vec<u8>, bool), expected: &str) {
-    assert_eq!(written(&describe(kind as u8, &payload).unwrap()), expected);
+    let described = describe(kind as u8, &payload, Bodies::Counted).unwrap();
+    assert_eq!(written(&described), expected);
 }
 
 const MESSAGE: &str = "exchange 'x', routing_key 'key', properties_bytes 2, body_bytes 4, \
@@ -39,6 +41,17 @@ fn a_batch_lists_its_messages_without_their_bodies() {
     reads(
         appended(|journal| journal.append_batch(5, &Block::of(&records))),
         &format!("{{kind 'batch', queue 5, messages [{{ordinal 7, {MESSAGE}}}]}}"),
+    );
+}
+
+#[test]
+fn bodies_are_told_where_they_are_asked_for() {
+    let records = records(&[(7, Body::Inline(b"body"))]);
+    let (_, payload, _) = appended(|journal| journal.append_batch(5, &Block::of(&records)));
+    let described = describe(2, &payload, Bodies::Shown).unwrap();
+    assert_eq!(
+        written(&described),
+        format!("{{kind 'batch', queue 5, messages [{{ordinal 7, {MESSAGE}, body 'body'}}]}}")
     );
 }
 
@@ -96,13 +109,15 @@ fn a_page_says_where_it_lies_and_what_of_it_is_alive() {
         length: 1000,
         crc: 0xAB,
         level: Some(4),
+        is_redelivered: true,
+        may_expire: true,
         runs: Runs::between(10, 19),
     };
     let described = describe_page(&page.key(), &page.value()).unwrap();
     assert_eq!(
         written(&described),
         "{queue 1, page 2, segment 3, offset 4096, length 1000, crc '000000ab', level 4, \
-         count 10, ordinals '10-19'}"
+         redelivered true, may_expire true, count 10, ordinals '10-19'}"
     );
     let block = Block::of(&records(&[(7, Body::Inline(b"body"))]))
         .parts()
@@ -114,8 +129,8 @@ fn a_page_says_where_it_lies_and_what_of_it_is_alive() {
 #[test]
 fn what_cannot_be_read_is_said_to_be_so() {
     let unknown = Malformed("unknown kind of entry");
-    assert_eq!(describe(1, &[]), Err(unknown));
-    assert!(describe(5, &[1]).is_err());
+    assert_eq!(describe(1, &[], Bodies::Counted), Err(unknown));
+    assert!(describe(5, &[1], Bodies::Counted).is_err());
     assert!(describe_page(b"m", &[]).is_err());
     assert!(describe_block(&[1]).is_err());
 }

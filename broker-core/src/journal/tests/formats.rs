@@ -230,6 +230,8 @@ fn page() -> PageEntry {
         length: 500,
         crc: 0x0403_0201,
         level: Some(7),
+        is_redelivered: false,
+        may_expire: false,
         runs: Runs::from_iter([1, 2, 9]),
     }
 }
@@ -275,6 +277,30 @@ fn a_page_of_several_levels_names_none() {
     };
     assert_eq!(page.value()[25..27], [0, 0]);
     assert_eq!(PageEntry::decode(&page.key(), &page.value()), Ok(page));
+}
+
+#[test]
+fn a_page_entry_says_in_its_flags_what_holds_for_all_of_the_page() {
+    for (is_redelivered, may_expire, flags) in [(true, false, 3), (false, true, 5), (true, true, 7)]
+    {
+        let page = PageEntry {
+            is_redelivered,
+            may_expire,
+            ..page()
+        };
+        assert_eq!(page.value()[25], flags);
+        assert_eq!(PageEntry::decode(&page.key(), &page.value()), Ok(page));
+    }
+}
+
+#[test]
+fn a_page_entry_with_an_unknown_flag_or_a_level_of_none_is_refused() {
+    let (key, value) = (page().key(), page().value());
+    for (flags, level) in [(8, 0), (9, 7), (0, 7), (6, 1)] {
+        let mut value = value.clone();
+        (value[25], value[26]) = (flags, level);
+        assert!(PageEntry::decode(&key, &value).is_err(), "{flags} {level}");
+    }
 }
 
 #[test]

@@ -78,6 +78,8 @@ fn every_truncated_page_entry_is_refused() {
         length: 5000,
         crc: 6,
         level: None,
+        is_redelivered: false,
+        may_expire: false,
         runs: Runs::from_iter([1, 5, 6]),
     };
     let (key, value) = (page.key(), page.value());
@@ -178,6 +180,8 @@ proptest! {
         numbers in any::<[u64; 4]>(),
         crc in any::<u32>(),
         level in any::<Option<u8>>(),
+        is_redelivered in any::<bool>(),
+        may_expire in any::<bool>(),
         ordinals in prop::collection::btree_set(1u64..100, 0..20),
     ) {
         let page = PageEntry {
@@ -188,6 +192,8 @@ proptest! {
             length: 8 + 48 * 20,
             crc,
             level,
+            is_redelivered,
+            may_expire,
             runs: ordinals.into_iter().collect(),
         };
         prop_assert_eq!(PageEntry::decode(&page.key(), &page.value()), Ok(page));

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::super::effects::Effects;
-use super::super::spare;
 use crate::inbox::{ConsumerId, DeliveryRun, Inbox};
 use crate::message::{RecordRef, Records};
+use crate::spare;
 
 /// Staged bytes are counted in the connection's inbox at the latest when they are this many; so
 /// much may a queue exceed what the connection has room for.

@@ -180,3 +180,22 @@ fn filling_and_draining_again_and_again_does_not_add_up() {
         memory(&bed)
     );
 }
+
+#[test]
+fn a_backlog_without_memory_is_on_disk_and_comes_back_in_order() {
+    let bed = Bed::amid(
+        Surroundings::without_memory(),
+        identity(),
+        Settings::default(),
+    );
+    let bodies: Vec<String> = (0..500).map(|number| format!("{number:0>100}")).collect();
+    for body in &bodies {
+        bed.publish(&[body]);
+    }
+    let pages = || bed.host.pages.lock().iter().flatten().count();
+    assert!(pages() > 3, "{}", pages());
+    let client = Client::new();
+    client.consume_no_ack(&bed, 1);
+    assert_eq!(client.bodies(), bodies);
+    assert_eq!(pages(), 0);
+}

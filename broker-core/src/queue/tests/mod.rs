@@ -5,6 +5,7 @@ mod concurrency;
 mod consuming;
 mod dead_letters;
 mod delivering;
+mod durable;
 mod expiry;
 mod failure;
 mod limits;
@@ -50,11 +51,6 @@ impl Surroundings {
             budget: Some(Arc::new(Budget::new(0))),
             ..Surroundings::default()
         }
-    }
-
-    /// How many pages are on disk.
-    fn page_count(&self) -> usize {
-        self.pages.lock().iter().flatten().count()
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use super::*;
 use crate::inbox::INBOX_BYTES_MAX;
 
-/// A body of which two are enough to pace, and one is not.
+/// A body of which two that wait are enough to pace, and one is not.
 const HALF: usize = 64 * 1024;
 /// A backlog, with what lies in an inbox.
 const BACKLOG: usize = 64 * 1024 * 1024 + 2 * INBOX_BYTES_MAX;
@@ -29,21 +29,16 @@ fn publish(bed: &Bed, publisher: &Client, bytes: usize) {
     bed.queue.publish(bed.now, &mut batch);
 }
 
-/// Publishes until the consumer's connection is full and one message waits.
-fn fill(bed: &Bed, publisher: &Client) {
-    while bed.queue.counts().ready == 0 {
-        publish(bed, publisher, HALF);
-    }
-}
-
-/// A queue with a full consumer, and a publisher that is paced.
+/// A queue whose consumer has no room, and a publisher that is paced.
 fn paced() -> (Bed, Client, Client) {
     let bed = Bed::new(Settings::default());
     let (publisher, consumer) = (Client::new(), Client::new());
     consumer.consume_no_ack(&bed, 1);
-    fill(&bed, &publisher);
-    assert!(!publisher.inbox.is_paced(), "little waits");
-    publish(&bed, &publisher, HALF);
+    while consumer.inbox.is_ready() {
+        assert!(!publisher.inbox.is_paced());
+        publish(&bed, &publisher, HALF);
+    }
+    bed.assert_counts(0, 0);
     assert!(publisher.inbox.is_paced());
     (bed, publisher, consumer)
 }
@@ -71,6 +66,48 @@ fn the_tick_alone_lets_a_paced_publisher_go_on_and_its_next_batch_paces_it_again
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
     publish(&bed, &publisher, 1);
     assert!(publisher.inbox.is_paced());
+}
+
+#[test]
+fn while_anything_waits_for_room_nobody_goes_on() {
+    let (bed, publisher, consumer) = paced();
+    // The tick lets it go, and more than the connection has room for comes to lie in the queue.
+    for _ in 0..2 * INBOX_BYTES_MAX / HALF {
+        publish(&bed, &publisher, HALF);
+    }
+    consumer.read();
+    consumer.resume(bed.now);
+    assert!(bed.queue.counts().ready > 0);
+    assert!(publisher.inbox.is_paced());
+    consumer.read();
+    consumer.resume(bed.now);
+    bed.assert_counts(0, 0);
+    assert!(publisher.inbox.is_paced(), "the connection is full again");
+    consumer.read();
+    consumer.resume(bed.now);
+    assert!(!publisher.inbox.is_paced());
+}
+
+#[test]
+fn behind_a_prefetch_some_messages_may_wait() {
+    let bed = Bed::new(Settings::default());
+    let (publisher, consumer) = (Client::new(), Client::new());
+    let spec = ConsumerSpec {
+        prefetch: 1,
+        ..consumer.spec(1)
+    };
+    consumer.consume_as(&bed, spec);
+    for (ready, is_paced) in [(0, false), (1, false), (2, true)] {
+        publish(&bed, &publisher, HALF);
+        assert_eq!(bed.queue.counts().ready, ready);
+        assert_eq!(publisher.inbox.is_paced(), is_paced);
+    }
+    for (ordinal, is_paced) in [(1, true), (2, false)] {
+        bed.submit(Command::Ack {
+            ordinals: vec![ordinal],
+        });
+        assert_eq!(publisher.inbox.is_paced(), is_paced);
+    }
 }
 
 #[test]
@@ -155,11 +192,7 @@ fn all_publishers_of_a_queue_are_paced_and_go_on_together() {
 }
 
 #[test]
-fn purging_and_deleting_let_publishers_go_on() {
-    let (bed, publisher, _consumer) = paced();
-    bed.submit(Command::Purge { reply: None });
-    assert!(!publisher.inbox.is_paced());
-
+fn the_end_of_the_queue_lets_publishers_go_on() {
     let (bed, publisher, _consumer) = paced();
     bed.submit(Command::Delete {
         if_unused: false,

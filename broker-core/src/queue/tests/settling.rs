@@ -1,6 +1,15 @@
 //! Acks, rejects, and messages that come back to their places.
 
 use super::*;
+use crate::inbox::RecordList;
+
+fn together(list: &RecordList) -> Records {
+    let mut records = Records::new();
+    for record in list.iter() {
+        records.push_record(record);
+    }
+    records
+}
 
 fn delivered(bed: &Bed, client: &Client, bodies: &[&str]) -> Vec<u64> {
     bed.publish(bodies);
@@ -109,7 +118,7 @@ fn unseen_deliveries_without_ack_return_by_their_records() {
     bed.publish(&["d"]);
     bed.submit(Command::Return {
         ordinals: Vec::new(),
-        records: mail.records,
+        records: together(&mail.records),
     });
     bed.assert_counts(4, 0);
     let next = Client::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Contents, entries, entry, in_log, page, push};
+use super::{Contents, entry, in_log, page, push};
 use crate::host::Lsn;
 use crate::journal::{Block, EntryKind, Journal, Malformed, PageKey, Placement, Runs, Section};
 use crate::message::Records;
@@ -232,13 +232,7 @@ fn messages_of_a_page_that_are_logged_again_outlive_it() {
     let mut records = Records::new();
     push(&mut records, 1, 1, 0);
     push(&mut records, 4, 4, 3);
-    for (kind, payload) in entries(2, |log| log.append_again(1, &records)) {
-        start.lsn += 1;
-        start
-            .recovery
-            .entry(Lsn(start.lsn), kind as u8, &payload)
-            .unwrap();
-    }
+    start.entry(|log| log.append_again(1, &records));
     start.drop_page(1);
     let restored = start.finish();
     assert_eq!(
@@ -248,6 +242,38 @@ fn messages_of_a_page_that_are_logged_again_outlive_it() {
     let queue = &restored.queues[0];
     assert_eq!((queue.first_lsn, queue.next_ordinal), (Some(Lsn(2)), 5));
     assert!(queue.placements.is_empty());
+}
+
+#[test]
+fn a_page_that_stays_keeps_what_was_logged_again() {
+    let mut start = Start::new();
+    start.put_page(2, &[1, 2]);
+    let mut records = Records::new();
+    push(&mut records, 1, 1, 4);
+    push(&mut records, 2, 2, 0);
+    start.entry(|log| log.append_again(1, &records));
+    let restored = start.finish();
+    let queue = &restored.queues[0];
+    assert_eq!(queue.pages[0].runs, Runs::between(1, 2));
+    assert_eq!(queue.returned, [(1, 4)]);
+    assert!(queue.chunks.is_empty() && queue.stale_pages.is_empty());
+    assert_eq!(queue.first_lsn, None);
+}
+
+#[test]
+fn what_was_logged_again_and_settled_stays_away_when_its_page_goes() {
+    let mut start = Start::new();
+    start.put_page(1, &[1, 2]);
+    let mut records = Records::new();
+    push(&mut records, 1, 1, 0);
+    push(&mut records, 2, 2, 0);
+    start.entry(|log| log.append_again(1, &records));
+    start.entry(|log| log.append_returned(1, &[(2, 3)]));
+    start.settle(&[1]);
+    start.drop_page(1);
+    let restored = start.finish();
+    assert_eq!(in_log(&restored, 1), Contents::from([(2, (2, 3))]));
+    assert_eq!(restored.tally.vanished, 0);
 }
 
 #[test]

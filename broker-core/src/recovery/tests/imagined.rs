@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{entries, entry, page, push};
+use super::{entry, page, push};
 use crate::host::Lsn;
 use crate::journal::{Block, EntryKind, PageEntry, Placement, RawChange, Runs, Section};
 use crate::message::Records;
@@ -517,30 +517,25 @@ impl Imagined {
         if again.is_empty() {
             return None;
         }
-        let mut entries = entries(lsn, |log| log.append_again(queue, &records));
-        let unplaced = again
-            .iter()
-            .map(|(_, message)| Some((message.body, message.count)));
-        self.state.turns.insert((lsn, queue), unplaced.collect());
+        let entry = entry(|log| log.append_again(queue, &records));
         again
             .iter()
             .for_each(|&(ordinal, _)| self.end(queue, ordinal));
-        let placed = entries.pop()?;
-        self.append_entry(entries.pop()?)?;
-        self.state.turns.remove(&(lsn, queue));
         for (ordinal, former) in again {
-            let message = Message {
+            let mut message = Message {
                 born: lsn,
                 page: None,
-                written_count: former.count,
-                returned: Vec::new(),
                 is_again: true,
                 ..former
             };
+            // It may still be found in the page, which does not say it.
+            if message.count > 0 {
+                message.returned.push((lsn, message.count));
+            }
             self.of(queue).settled.remove(&ordinal);
             self.of(queue).messages.insert(ordinal, message);
         }
-        self.append_entry(placed)
+        self.append_entry(entry)
     }
 
     /// A page gets some messages that are only in the log. The map does not have it yet.

@@ -16,10 +16,8 @@ use crate::journal::{EntryKind, Journal, PageEntry, RawChange, Runs};
 use crate::message::{Body, Message, Position, Records};
 
 /// A log in memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Log {
-    /// The LSN of its first entry.
-    first: u64,
     entries: parking_lot::Mutex<Vec<(EntryKind, Vec<u8>)>>,
 }
 
@@ -27,7 +25,7 @@ impl Journal for Log {
     fn append(&self, kind: EntryKind, parts: &[&[u8]]) -> Lsn {
         let mut entries = self.entries.lock();
         entries.push((kind, parts.concat()));
-        Lsn(self.first + entries.len() as u64 - 1)
+        Lsn(entries.len() as u64)
     }
 
     fn append_freeing(&self, kind: EntryKind, parts: &[&[u8]]) -> Lsn {
@@ -41,22 +39,11 @@ impl Journal for Log {
 
 /// The bytes of the one entry that `append` appends.
 pub(super) fn entry(append: impl FnOnce(&dyn Journal) -> Lsn) -> (EntryKind, Vec<u8>) {
-    let mut entries = entries(1, append);
+    let log = Log::default();
+    append(&log);
+    let mut entries = log.entries.into_inner();
     assert_eq!(entries.len(), 1);
     entries.remove(0)
-}
-
-/// The bytes of what `append` appends from the LSN `first` on.
-pub(super) fn entries(
-    first: u64,
-    append: impl FnOnce(&dyn Journal) -> Lsn,
-) -> Vec<(EntryKind, Vec<u8>)> {
-    let log = Log {
-        first,
-        entries: parking_lot::Mutex::default(),
-    };
-    append(&log);
-    log.entries.into_inner()
 }
 
 /// A record whose body says `body`; every third one has it shared.
@@ -90,6 +77,8 @@ pub(super) fn page(queue: u64, number: u64, runs: Runs) -> PageEntry {
         length: 1 << 20,
         crc: number as u32,
         level: None,
+        is_redelivered: false,
+        may_expire: false,
         runs,
     }
 }

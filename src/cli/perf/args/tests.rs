@@ -19,7 +19,7 @@ fn parse(line: &str) -> Result<PerfArgs, String> {
 }
 
 #[track_caller]
-fn accepted(line: &str) -> PerfArgs {
+pub(in super::super) fn accepted(line: &str) -> PerfArgs {
     parse(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
@@ -61,6 +61,13 @@ fn each_mode_has_its_own_defaults() {
         (16, Duration::from_secs(600))
     );
     assert!(matches!(same.mode(), Mode::SameConnection));
+    let declare = accepted("--declare");
+    assert_eq!(declare.time_limit(), Duration::from_secs(600));
+    let (connections, queues) = (1, 1000);
+    assert!(
+        matches!(declare.mode(), Mode::Declare { connections: c, queues: q }
+        if (c, q) == (connections, queues))
+    );
 }
 
 #[test]
@@ -90,6 +97,28 @@ fn flags_of_another_mode_are_refused() {
     for flag in ["--confirm 1", "--rate 1", "--queues 2", "--read-rate 1"] {
         refused(&format!("--same-connection {flag}"), "cannot be used with");
     }
+    for flag in [
+        "--size 1",
+        "--queue-name q-%d",
+        "--confirm 1",
+        "--existing",
+        "--idle",
+    ] {
+        refused(
+            &format!("--declare --connections 1 {flag}"),
+            "cannot be used with",
+        );
+    }
+    for flag in [
+        "--size 1",
+        "--confirm 1",
+        "--messages 1",
+        "--warmup 1",
+        "--keep",
+        "--declare",
+    ] {
+        refused(&format!("--drain 1 {flag}"), "cannot be used with");
+    }
     refused("--connections 1", "--idle");
     refused("--idle", "--connections");
     refused("--read-rate 1", "--slow-reader");
@@ -110,6 +139,9 @@ fn what_would_have_no_effect_is_refused() {
     ] {
         refused(&format!("--publishers 0 {flag}"), "without publishers");
     }
+    refused("--drain 1 --publishers 1", "publishes nothing");
+    refused("--drain 1 --consumers 0", "needs a consumer");
+    refused("--confirm-latency", "needs --confirm");
     refused("--consumers 0 --ack 1", "needs a consumer");
     refused("--prefetch 1", "without --ack");
     refused("--routing-key k", "--exchange");
@@ -137,6 +169,12 @@ fn limits_hold_at_their_edges() {
     refused("--publishers 1001", "--publishers must lie between");
     refused("--queues 0", "--queues must lie between");
     refused("--messages 0", "--messages must lie between");
+    refused("--drain 0", "--drain must lie between");
+    accepted("--confirm 100000 --confirm-latency");
+    refused("--confirm 100001 --confirm-latency", "at most 100000");
+    accepted("--declare --connections 1000");
+    refused("--declare --connections 1001", "--connections must lie");
+    accepted("--idle --connections 1001");
     accepted("--duration 0.5");
     refused("--duration=-1", "between 0 and 86400");
     refused("--duration 86401", "between 0 and 86400");
@@ -145,6 +183,19 @@ fn limits_hold_at_their_edges() {
         &format!("--queue-name {}", "q".repeat(256)),
         "longer than 255 bytes",
     );
+}
+
+#[test]
+fn a_drain_publishes_nothing_without_being_told() {
+    for line in [
+        "--drain 7",
+        "--drain 7 --publishers 0 --existing --prefetch 9 --ack 3",
+    ] {
+        let args = accepted(line);
+        assert_eq!((args.publishers, args.consumers), (0, 1));
+        assert_eq!(args.time_limit(), Duration::from_secs(600));
+        assert!(args.is_counted());
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Load<'_> {
         }
     }
 
-    /// From the first publish until everything is published, settled and consumed.
+    /// From `first` until everything is published, settled and consumed, or enough is drained.
     pub(super) fn measure_counted(&self, first: Sample) -> Result<Window, PerfError> {
         let end = Instant::now() + self.args.time_limit();
         let mut watch = Watch::new(&first.totals);
@@ -78,14 +78,18 @@ impl Load<'_> {
 
     fn stalled(&self, waited: Duration) -> PerfError {
         let totals = self.totals();
-        PerfError::Stalled {
-            waiting_for: format!(
+        let waiting_for = match (self.args.drain, self.args.messages) {
+            (Some(wanted), _) => format!("of {wanted} messages {} delivered", totals.delivered),
+            (None, wanted) => format!(
                 "of {} messages {} published, {} settled, {} delivered",
-                self.args.messages.unwrap_or(0),
+                wanted.unwrap_or(0),
                 totals.published,
                 totals.settled,
                 totals.delivered
             ),
+        };
+        PerfError::Stalled {
+            waiting_for,
             seconds: waited.as_secs(),
         }
     }
@@ -99,6 +103,9 @@ impl Load<'_> {
                 since: Instant::now(),
                 round,
             };
+        }
+        if let Some(wanted) = self.args.drain {
+            return totals.delivered >= wanted;
         }
         let published = Some(totals.published) == self.args.messages;
         let settled = self.args.confirm == 0 || totals.settled == totals.published;

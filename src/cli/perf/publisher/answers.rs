@@ -1,7 +1,9 @@
 //! The reading half of a publisher: confirms, and what ends the connection.
-//! Owns the account of confirms and wakes the writer when room has come up; never writes.
+//! Owns the account of confirms, the time each took, and wakes the writer when room has come up;
+//! never writes.
 
 use std::io;
+use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::thread::Thread;
 
@@ -10,64 +12,124 @@ use amqp_codec::Method;
 use super::super::confirm::Confirms;
 use super::super::connection::{Connection, is_timeout};
 use super::super::error::PerfError;
+use super::super::latency::{Departures, Latencies, Stamps};
 use super::super::process::thread_cpu_nanos;
 use super::super::tally::Tally;
-use super::super::walk::{Sink, Walker};
+use super::super::walk::{Inbound, Sink, Walker};
 use super::super::wire::{close_reason, unexpected};
 use super::{Ending, Orders, Shared};
+
+/// What a reading half says at its end.
+pub(super) struct Heard {
+    pub(super) cpu_nanos: u64,
+    pub(super) confirm_latencies: Option<Latencies>,
+}
 
 /// Reads confirms, closes and everything else a broker sends to a publisher.
 pub(super) fn read_answers(
     connection: &mut Connection,
-    orders: &Orders,
-    shared: &Shared<'_>,
+    mut answers: Answers<'_>,
     writer: &Thread,
     ending: &Ending,
-) -> Result<u64, PerfError> {
+) -> Result<Heard, PerfError> {
     let mut walker = Walker::new(connection.frame_max());
     let (stream, inbound) = connection.parts();
     inbound.resize(READ_BUFFER);
-    let mut answers = Answers {
-        confirms: orders.window.map(Confirms::new),
-        tally: shared.tally,
-        settled: 0,
-        nacked: 0,
-        closed: false,
-    };
     loop {
-        let walked = walker.walk(inbound.unread(), &mut answers)?;
-        inbound.consume(walked);
-        if answers.settled > shared.tally.settled.load(Ordering::Relaxed) {
-            shared.tally.nacked.store(answers.nacked, Ordering::Relaxed);
-            shared
-                .tally
-                .settled
-                .store(answers.settled, Ordering::Release);
+        if answers.take_in(&mut walker, inbound)? {
             writer.unpark();
         }
         if answers.closed || ending.is_due() {
-            return Ok(thread_cpu_nanos());
+            return Ok(answers.heard());
         }
-        match inbound.fill(stream) {
-            Ok(0) if ending.closing.load(Ordering::Acquire) => return Ok(thread_cpu_nanos()),
-            Ok(0) => return Err(PerfError::Dropped("publishing")),
-            Ok(_) => {}
-            Err(error) if is_timeout(&error) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(PerfError::socket("reading confirms", error)),
+        if !read_more(stream, inbound)? {
+            return match ending.closing.load(Ordering::Acquire) {
+                true => Ok(answers.heard()),
+                false => Err(PerfError::Dropped("publishing")),
+            };
         }
     }
 }
 
-struct Answers<'a> {
-    confirms: Option<Confirms>,
-    tally: &'a Tally,
-    settled: u64,
-    nacked: u64,
-    closed: bool,
+/// One read, which may end without bytes; false at the end of the stream.
+pub(super) fn read_more(stream: &mut TcpStream, inbound: &mut Inbound) -> Result<bool, PerfError> {
+    match inbound.fill(stream) {
+        Ok(read) => Ok(read > 0),
+        Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => Ok(true),
+        Err(error) => Err(PerfError::socket("reading confirms", error)),
+    }
 }
 
-impl Answers<'_> {
+/// What the broker has answered so far.
+pub(super) struct Answers<'a> {
+    confirms: Option<Confirms>,
+    timing: Option<Timing<'a>>,
+    tally: &'a Tally,
+    pub(super) settled: u64,
+    nacked: u64,
+    pub(super) closed: bool,
+}
+
+/// From a publish's departure to its confirm.
+struct Timing<'a> {
+    departures: &'a Departures,
+    stamps: &'a Stamps,
+    latencies: Latencies,
+}
+
+/// Places for the departures of a publisher whose confirms are timed.
+pub(super) fn departures(orders: &Orders) -> Option<Departures> {
+    let window = orders.window.filter(|_| orders.timed)?;
+    Some(Departures::new(Confirms::new(window).reach()))
+}
+
+impl<'a> Answers<'a> {
+    /// An empty account; `departures` are those the writer notes.
+    pub(super) fn new(
+        orders: &Orders,
+        shared: &Shared<'a>,
+        departures: Option<&'a Departures>,
+    ) -> Self {
+        let timing = departures.zip(Latencies::new());
+        Answers {
+            confirms: orders.window.map(Confirms::new),
+            timing: timing.map(|(departures, latencies)| Timing {
+                departures,
+                stamps: shared.stamps,
+                latencies,
+            }),
+            tally: shared.tally,
+            settled: 0,
+            nacked: 0,
+            closed: false,
+        }
+    }
+
+    /// Walks what has been read; true when it has settled something.
+    pub(super) fn take_in(
+        &mut self,
+        walker: &mut Walker,
+        inbound: &mut Inbound,
+    ) -> Result<bool, PerfError> {
+        let before = self.settled;
+        let walked = walker.walk(inbound.unread(), self)?;
+        inbound.consume(walked);
+        if self.settled == before {
+            return Ok(false);
+        }
+        self.tally.nacked.store(self.nacked, Ordering::Relaxed);
+        self.tally.settled.store(self.settled, Ordering::Release);
+        Ok(true)
+    }
+
+    /// The end of the account, told by the thread that has kept it.
+    pub(super) fn heard(self) -> Heard {
+        Heard {
+            cpu_nanos: thread_cpu_nanos(),
+            confirm_latencies: self.timing.map(|timing| timing.latencies),
+        }
+    }
+
     /// Books a confirm; returns how many publishes it settled.
     fn settle(&mut self, tag: u64, multiple: bool) -> Result<u64, PerfError> {
         let Some(confirms) = &mut self.confirms else {
@@ -76,7 +138,18 @@ impl Answers<'_> {
             ));
         };
         let published = self.tally.published.load(Ordering::Acquire);
-        let newly = confirms.settle(tag, multiple, published)?;
+        let newly = match &mut self.timing {
+            None => confirms.settle(tag, multiple, published)?,
+            Some(timing) => {
+                let (now, window) = (timing.stamps.now(), timing.stamps.window());
+                confirms.settle_each(tag, multiple, published, |publish| {
+                    let left = timing.departures.of(publish);
+                    if window.contains(&left) {
+                        timing.latencies.record(now.saturating_sub(left));
+                    }
+                })?
+            }
+        };
         self.settled += newly;
         Ok(newly)
     }
