@@ -129,6 +129,8 @@ impl Verdict<'_> {
                     self.check_order(queue, seen);
                     self.check_missing(queue, seen, existing);
                 }
+                // It is just being declared.
+                None if seen.is_empty() => {}
                 None => self.wrong(format!("queue {name} with id {id} is unknown")),
             }
         }
