@@ -1,6 +1,7 @@
 //! Crashes: at any operation on the disk, before it or inside, what would be left is started on and
 //! looked at; and now and then the history goes on from there.
 
+use broker_core::definition::Definition;
 use leveret::store::sim::Operation;
 
 use crate::coverage::Coverage;
@@ -193,32 +194,72 @@ pub(crate) fn examine(
     random: &mut Random,
 ) -> Result<(Observed, u64), String> {
     let mut points = 1;
+    let mut before = None;
     if random.chance(20) && !crash.is_clean {
         points += 1;
-        crash_while_starting(remains, settings, random);
+        before = crash_while_starting(remains, settings, random);
     }
     let is_checked = random.chance(12);
     let now = broker_core::time::Timestamp(0);
     let opened = Process::open(&remains.disk, &remains.catalogue, settings, now, is_checked);
     let (process, found) = opened.map_err(|why| format!("it does not start: {why}"))?;
-    let observed = observe(&process, found);
+    let mut observed = observe(&process, found);
+    if let Some(before) = before {
+        before.correct(&mut observed)?;
+    }
     let mut wrong = model.verify(crash, &observed);
     if wrong.is_empty() && random.chance(20) {
         points += 1;
         wrong = start_again(process, settings, random, &observed);
     }
+    let Observed { last, .. } = observed;
     match wrong.is_empty() {
         true => Ok((observed, points)),
-        false => Err(wrong.join("\n  ")),
+        false => Err(format!("{}\n  (record {last} is the last)", wrong.join("\n  "))),
     }
 }
 
+/// A start that came so far as to append records of its own, before it crashed.
+struct FormerStart {
+    last: u64,
+    /// It made the vhost.
+    was_first: bool,
+}
+
+impl FormerStart {
+    /// What it appended says nothing new. What it read must be there still.
+    fn correct(self, observed: &mut Observed) -> Result<(), String> {
+        let (before, last) = (self.last, observed.last);
+        if last < before {
+            return Err(format!("a start found {before} records, the next {last}"));
+        }
+        observed.last = before;
+        if self.was_first {
+            observed.definitions.retain(|key, value| !is_vhost(key, value));
+        }
+        Ok(())
+    }
+}
+
+fn is_vhost(key: &[u8], value: &[u8]) -> bool {
+    matches!(Definition::read(key, value), Ok(Definition::Vhost(_)))
+}
+
 /// A start that ends too soon changes nothing that matters.
-fn crash_while_starting(remains: &Remains, settings: &Settings, random: &mut Random) {
+fn crash_while_starting(
+    remains: &Remains,
+    settings: &Settings,
+    random: &mut Random,
+) -> Option<FormerStart> {
     remains.disk.crash_after(random.below(14));
     let now = broker_core::time::Timestamp(0);
     let started = Process::open(&remains.disk, &remains.catalogue, settings, now, false);
-    if let Ok((process, _)) = started {
+    let mut last = None;
+    if let Ok((process, found)) = started {
+        last = Some(FormerStart {
+            last: found.recovered.report.last.0,
+            was_first: found.recovered.entries.is_empty(),
+        });
         process.run_log(random.below(9) as usize);
     }
     match random.chance(75) {
@@ -229,6 +270,7 @@ fn crash_while_starting(remains: &Remains, settings: &Settings, random: &mut Ran
         }
         false => remains.disk.kill(),
     }
+    last
 }
 
 /// The process that started goes on for a moment and crashes; the next one finds the same.

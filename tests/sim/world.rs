@@ -210,8 +210,10 @@ impl World {
         if self.process().is_none() {
             return;
         }
-        if kind.is_some() {
-            self.crashes.lock().last_kind = kind;
+        if let Some(kind) = kind {
+            self.crashes.lock().last_kind = Some(kind);
+            let last = self.process().map_or(0, |process| process.appended());
+            self.tell(|| format!("  record {last}: {kind:?}"));
         }
         // Definitions come under the lock of the topology, which upkeep needs: only the log.
         self.during(Part::Queues, || self.switch());

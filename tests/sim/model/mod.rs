@@ -79,6 +79,10 @@ struct Copy {
     place: u64,
     /// A client has it.
     is_out: bool,
+    /// It is in its queue, not only in a turn.
+    is_placed: bool,
+    /// Else it is only counted.
+    is_persistent: bool,
     level: u8,
     client: u16,
 }
@@ -160,6 +164,13 @@ impl Model {
         self.queues.insert(id, queue);
     }
 
+    /// The queue may have refused the messages: nobody hears which, and no record says it.
+    pub(crate) fn may_refuse(&mut self, queue: u64, messages: &[Sent]) {
+        for sent in messages {
+            self.leave(queue, sent.id, Window::since(0), Leaving::ForGood);
+        }
+    }
+
     /// Messages are being published to a queue.
     pub(crate) fn publish(&mut self, queue: u64, messages: &[Sent], published: Window, now: u64) {
         let Some(queue) = self.queues.get_mut(&queue) else {
@@ -182,11 +193,14 @@ impl Model {
                 deadline,
                 place: queue.next_place,
                 is_out: false,
+                is_placed: true,
+                is_persistent: sent.persistent,
                 level: queue.level(sent.priority),
                 client: sent.client,
             };
             queue.next_place += 1;
-            if queue.plan.is_durable() && sent.persistent {
+            let is_counted = matches!(queue.plan.sort, Sort::Limited { .. });
+            if queue.plan.is_durable() && (sent.persistent || is_counted) {
                 queue.copies.insert(sent.id, copy);
             }
         }
@@ -210,6 +224,7 @@ impl Model {
         };
         for sent in messages {
             if let Some(copy) = model.copies.get_mut(&sent.id) {
+                copy.is_placed = true;
                 copy.place = model.next_place;
                 model.next_place += 1;
             }
@@ -222,6 +237,7 @@ impl Model {
         for sent in messages {
             if let Some(copy) = self.copy_mut(queue, sent.id) {
                 copy.published = Window::at(lsn);
+                copy.is_placed = false;
             }
         }
     }
@@ -446,7 +462,8 @@ impl Model {
             leaving: Leaving::ForGood,
         };
         let mut ready = Vec::new();
-        for (id, copy) in &mut model.copies {
+        let placed = model.copies.iter_mut().filter(|(_, copy)| copy.is_placed);
+        for (id, copy) in placed {
             let is_dying = copy.ends.iter().any(|end| !end.is_sure);
             if !copy.is_out && !is_dying && copy.sure_end().is_none() {
                 ready.push(*id);

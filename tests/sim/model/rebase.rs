@@ -59,6 +59,8 @@ fn found_again(copy: &Copy, seen: &Seen) -> Copy {
         deadline: copy.deadline,
         place: seen.ordinal,
         is_out: false,
+        is_placed: true,
+        is_persistent: true,
         level: copy.level,
         client: copy.client,
     }

@@ -239,12 +239,13 @@ impl Verdict<'_> {
         {
             return;
         }
-        for (id, copy) in &queue.copies {
+        let kept = queue.copies.iter().filter(|(_, copy)| copy.is_persistent);
+        for (id, copy) in kept {
             let is_here = seen.iter().any(|one| one.id == Some(*id));
             if is_here || !self.is_published(copy) {
                 continue;
             }
-            let why = match self.may_be_gone(copy) {
+            let why = match self.may_be_gone(queue, copy) {
                 None => "is lost",
                 Some(Leaving::ForGood) => continue,
                 Some(Leaving::AsLetter) if self.is_letter(*id, copy, existing) => continue,
@@ -260,7 +261,7 @@ impl Verdict<'_> {
         copy.is_confirmed || copy.published.to <= self.last
     }
 
-    fn may_be_gone(&self, copy: &Copy) -> Option<Leaving> {
+    fn may_be_gone(&self, queue: &QueueModel, copy: &Copy) -> Option<Leaving> {
         let begun = |end: &&super::End| end.window.from <= self.last;
         let mut ends = copy.ends.iter().filter(begun).peekable();
         let is_late = copy.deadline.is_some_and(|at| at <= self.crash.now);
@@ -268,7 +269,8 @@ impl Verdict<'_> {
             return None;
         }
         let for_good = |end: &super::End| end.leaving == Leaving::ForGood;
-        match ends.any(for_good) {
+        let expires_for_good = is_late && !queue.plan.is_dead_lettering();
+        match expires_for_good || ends.any(for_good) {
             true => Some(Leaving::ForGood),
             false => Some(Leaving::AsLetter),
         }

@@ -56,7 +56,7 @@ impl World {
         let now = self.now();
         self.model.lock().publish(id, messages, window, now.0);
         if !confirms {
-            self.expect_refusals(id, messages, window);
+            self.expect_refusals(id, messages);
         }
         let window = self.recording(process, || queue.publish(now, &mut batch));
         self.model.lock().published(id, messages, window.to);
@@ -73,13 +73,11 @@ impl World {
     }
 
     /// Without confirms nobody hears what a queue refuses.
-    fn expect_refusals(&self, queue: u64, messages: &[Sent], window: Window) {
+    fn expect_refusals(&self, queue: u64, messages: &[Sent]) {
         let mut model = self.model.lock();
         let sort = model.queues.get(&queue).map(|queue| queue.plan.sort);
         if sort == Some(Sort::Refusing) {
-            for sent in messages {
-                model.leave(queue, sent.id, window, Leaving::ForGood);
-            }
+            model.may_refuse(queue, messages);
         }
     }
 
@@ -347,7 +345,7 @@ impl World {
             .lock()
             .placed(push.queue, &push.messages, window.from);
         if push.batch.confirms.is_empty() {
-            self.expect_refusals(push.queue, &push.messages, window);
+            self.expect_refusals(push.queue, &push.messages);
         }
         let now = self.now();
         let window = self.recording(process, || queue.publish(now, &mut push.batch));
