@@ -3,7 +3,8 @@
 //!
 //! What the owner says is true because of changes it appended before it answered. So it counts
 //! once all of those are durable: otherwise a crash could lose the change that names a message's
-//! page, and the floor would have the entry with the message itself forgotten.
+//! page, and the floor would have the entry with the message itself forgotten. While the log is at
+//! its limit, nothing may be written that frees no space; what a higher floor waits for does.
 
 use super::Lsn;
 use super::core::Core;
@@ -51,7 +52,10 @@ impl Floor {
         // What is appended while the owner answers may be beyond what it has looked at.
         let (before, _bytes) = core.appended();
         let floor = owner.floor().min(before);
-        let (behind, _bytes) = core.appended();
+        let behind = match floor > self.known {
+            true => core.mark_freeing(),
+            false => core.appended().0,
+        };
         self.candidate = Some(Candidate { floor, behind });
         self.settle(core.durable());
         behind
