@@ -52,10 +52,10 @@ impl Floor {
         // What is appended while the owner answers may be beyond what it has looked at.
         let (before, _bytes) = core.appended();
         let floor = owner.floor().min(before);
-        let behind = match floor > self.known {
-            true => core.mark_freeing(),
-            false => core.appended().0,
-        };
+        if floor <= self.known {
+            return Lsn(0);
+        }
+        let behind = core.mark_freeing();
         self.candidate = Some(Candidate { floor, behind });
         self.settle(core.durable());
         behind
