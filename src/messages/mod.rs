@@ -9,6 +9,7 @@
 //! ```
 
 mod backup;
+mod checking;
 mod definitions;
 mod journal;
 mod keeper;
@@ -17,6 +18,7 @@ mod pager;
 mod restore;
 
 pub(crate) use backup::{BackupError, Backups};
+pub use checking::Checking;
 pub use definitions::restore_definitions;
 pub use journal::StoreJournal;
 pub use keeper::Keeper;

@@ -77,6 +77,10 @@ impl Replay for Recovering {
         }
     }
 
+    fn base_is_older(&mut self) {
+        self.recovery.map_is_older();
+    }
+
     fn change(&mut self, _lsn: Lsn, change: &Change) {
         match change {
             Change::Put { key, value } => self.put(key, value),

@@ -315,6 +315,9 @@ impl<'a> Scene<'a> {
         let floor = floor.max(self.node.state.floor);
         (self.report.floor, self.report.base) = (floor, mark);
         owner.base(&entries);
+        if floor > mark {
+            owner.base_is_older();
+        }
         let mut dirty = Dirty::default();
         if !self.clean || mark < self.node.state.last {
             let mut sink = Recovering {
