@@ -99,9 +99,14 @@ impl Keeper {
         }
     }
 
-    /// Asks all queues that need anything of the log to let it go so far. None when none does.
+    /// Asks all queues that a stop in good order would lose something of to let the log go so far.
+    /// None when there is none.
     pub fn ask_for_all(&self) -> Option<(Vec<Arc<QueueHandle>>, Lsn)> {
-        let holding = self.holding(Lsn(u64::MAX))?;
+        let mut holding = self.queues();
+        holding.retain(|queue| queue.needed_from().is_some() || queue.owes_redelivered());
+        if holding.is_empty() {
+            return None;
+        }
         let last = self.store.appended();
         release(&holding, last, (self.clock)());
         Some((holding, last))
