@@ -7,6 +7,7 @@ use broker_core::credit::ChannelCredit;
 use broker_core::host::Lsn;
 use broker_core::inbox::{Answer, ConfirmRun, ConsumerId, Event, Inbox, Item, Mail};
 use broker_core::queue::handle::Batch;
+use broker_core::turns::OpenTurn;
 
 use crate::message::{Id, Sent};
 use crate::observe::Seen;
@@ -33,6 +34,8 @@ pub(crate) struct Held {
 pub(crate) struct Turn {
     pub(crate) settles: VecDeque<(u64, Vec<Held>)>,
     pub(crate) pushes: VecDeque<Push>,
+    /// The log keeps its record as long as it is under way.
+    pub(crate) _open: Option<Arc<OpenTurn>>,
 }
 
 /// The share of one queue.
@@ -186,7 +189,8 @@ impl Client {
 
     /// The messages that are safe because a channel that published them may be closed now.
     pub(crate) fn promised(&mut self, is_durable: impl Fn(Lsn) -> bool) -> Vec<Id> {
-        match self.events.is_settled() && is_durable(self.events.logged()) {
+        let is_settled = self.turn.is_none() && self.events.is_settled();
+        match is_settled && is_durable(self.events.logged()) {
             true => std::mem::take(&mut self.unpromised),
             false => Vec::new(),
         }

@@ -155,7 +155,7 @@ impl World {
         drop((model, definitions));
         let mut crashes = self.crashes.lock();
         match examined {
-            Ok((_, points)) => crashes.points += points,
+            Ok(points) => crashes.points += points,
             Err(why) => {
                 let text = format!("a crash ({how:?}) before or in {}: {why}", shown(operation));
                 crashes.violation.get_or_insert(text);
@@ -184,15 +184,33 @@ impl World {
     }
 }
 
-/// Starts on what is left, perhaps with another crash before, and says what is wrong; else what
-/// was found and how many crashes that took.
+/// Starts on what is left, and says what is wrong; else what was found.
+pub(crate) fn start_and_look(
+    remains: &Remains,
+    settings: &Settings,
+    model: &Model,
+    crash: &Crash<'_>,
+) -> Result<Observed, String> {
+    let now = broker_core::time::Timestamp(0);
+    let opened = Process::open(&remains.disk, &remains.catalogue, settings, now, true);
+    let (process, found) = opened.map_err(|why| format!("it does not start: {why}"))?;
+    let observed = observe(&process, found);
+    let wrong = model.verify(crash, &observed);
+    match wrong.is_empty() {
+        true => Ok(observed),
+        false => Err(wrong.join("\n  ")),
+    }
+}
+
+/// Starts on what is left, perhaps with another crash before and behind, and says what is wrong;
+/// else how many crashes there were.
 pub(crate) fn examine(
     remains: &Remains,
     settings: &Settings,
     model: &Model,
     crash: &Crash<'_>,
     random: &mut Random,
-) -> Result<(Observed, u64), String> {
+) -> Result<u64, String> {
     let mut points = 1;
     let mut before = None;
     if random.chance(20) && !crash.is_clean {
@@ -214,8 +232,11 @@ pub(crate) fn examine(
     }
     let Observed { last, .. } = observed;
     match wrong.is_empty() {
-        true => Ok((observed, points)),
-        false => Err(format!("{}\n  (record {last} is the last)", wrong.join("\n  "))),
+        true => Ok(points),
+        false => Err(format!(
+            "{}\n  (record {last} is the last)",
+            wrong.join("\n  ")
+        )),
     }
 }
 
@@ -235,7 +256,9 @@ impl FormerStart {
         }
         observed.last = before;
         if self.was_first {
-            observed.definitions.retain(|key, value| !is_vhost(key, value));
+            observed
+                .definitions
+                .retain(|key, value| !is_vhost(key, value));
         }
         Ok(())
     }

@@ -48,10 +48,12 @@ fn every_planted_defect_is_found() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((defect, histories)) = FOUND.get(next.fetch_add(1, Ordering::Relaxed))
+                while let Some((defect, histories)) =
+                    FOUND.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let name = format!("{defect:?}");
-                    if only.as_ref().is_none_or(|only| *only == name) && !find(*defect, *histories) {
+                    if only.as_ref().is_none_or(|only| *only == name) && !find(*defect, *histories)
+                    {
                         missed.lock().push(name);
                     }
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leveret::store::sim::{SimCatalogue, SimDisk};
 
 use crate::coverage::Coverage;
-use crate::crash::{Ended, examine};
+use crate::crash::{Ended, examine, start_and_look};
 use crate::model::Model;
 use crate::observe::Observed;
 use crate::process::Process;
@@ -102,11 +102,12 @@ impl World {
     /// What lies on the disk is what must.
     fn look(&self, ended: &Ended) -> Result<(Model, Observed), String> {
         let mut random = Random::new(self.draw(Random::next));
+        let (model, crash) = (&ended.model, ended.crash());
         let remains = ended.remains.fork();
-        let crash = ended.crash();
-        let examined = examine(&remains, &self.settings, &ended.model, &crash, &mut random);
-        let (observed, points) = examined?;
+        let points = examine(&remains, &self.settings, model, &crash, &mut random)?;
         self.crashes.lock().points += points;
+        // The process that goes on has no crash before it.
+        let observed = start_and_look(&ended.remains.fork(), &self.settings, model, &crash)?;
         self.tell(|| {
             let queues = observed.queues.iter();
             let queues: Vec<_> = queues

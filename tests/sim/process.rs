@@ -9,10 +9,12 @@ use broker_core::access::User;
 use broker_core::broker::{Authenticator, Broker, Limits};
 use broker_core::definition::VhostSpec;
 use broker_core::queue::handle::QueueHandle;
-use broker_core::recovery::check::{Check, Checked};
+use broker_core::recovery::check::Checked;
 use broker_core::time::Timestamp;
 use broker_core::vhost::Vhost;
-use leveret::messages::{Keeper, PageWork, Recovering, Written, restore, restore_definitions};
+use leveret::messages::{
+    Checking, Keeper, PageWork, Recovering, Written, restore, restore_definitions,
+};
 use leveret::store::sim::{DrivenLog, DrivenStore, DrivenUpkeep, SimCatalogue, SimDisk};
 use leveret::store::{Change, Lsn, Map, NoEntries, Owner, Recovered, Replay, Store, StoreError};
 use parking_lot::Mutex;
@@ -64,43 +66,36 @@ pub(crate) struct Found {
 /// Hands everything to the recovery, and to the offline check if there is one.
 struct Tee {
     recovering: Recovering,
-    check: Option<Check>,
+    checking: Option<Checking>,
 }
 
 impl Replay for Tee {
     fn base(&mut self, map: &Map) {
         self.recovering.base(map);
-        if let Some(check) = &mut self.check {
-            *check = Check::new();
-            for (key, value) in map {
-                put(check, key, value);
-            }
+        if let Some(checking) = &mut self.checking {
+            checking.base(map);
+        }
+    }
+
+    fn base_is_older(&mut self) {
+        self.recovering.base_is_older();
+        if let Some(checking) = &mut self.checking {
+            checking.base_is_older();
         }
     }
 
     fn change(&mut self, lsn: Lsn, change: &Change) {
         self.recovering.change(lsn, change);
-        if let Some(check) = &mut self.check {
-            match change {
-                Change::Put { key, value } => put(check, key, value),
-                Change::Delete { key } => check.page_gone(key),
-            }
+        if let Some(checking) = &mut self.checking {
+            checking.change(lsn, change);
         }
     }
 
     fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]) {
         self.recovering.entry(lsn, kind, payload);
-        if let Some(check) = &mut self.check {
-            check.entry(broker_core::host::Lsn(lsn.0), kind, payload);
+        if let Some(checking) = &mut self.checking {
+            checking.entry(lsn, kind, payload);
         }
-    }
-}
-
-fn put(check: &mut Check, key: &[u8], value: &[u8]) {
-    use broker_core::definition::Definition;
-    check.page(key, value);
-    if let Ok(Definition::Queue(_, _, id)) = Definition::read(key, value) {
-        check.queue_exists(id.0);
     }
 }
 
@@ -128,7 +123,7 @@ impl Process {
     ) -> Result<(Process, Found), StoreError> {
         let mut tee = Tee {
             recovering: Recovering::default(),
-            check: is_checked.then(Check::new),
+            checking: is_checked.then(Checking::default),
         };
         let (driven, log, upkeep, recovered) = DrivenStore::open(
             Arc::new(disk.clone()),
@@ -164,7 +159,8 @@ impl Process {
             work,
             under_way: Mutex::default(),
         };
-        let checked = tee.check.map(|check| process.check_pages(check.finish()));
+        let checked = tee.checking.map(Checking::finish);
+        let checked = checked.map(|checked| process.check_pages(checked));
         Ok((process, Found { recovered, checked }))
     }
 

@@ -10,8 +10,8 @@ use crate::history::{Outcome, play};
 
 /// Histories when nobody says how many.
 const SEEDS: u64 = 16;
-/// So many lines of a story are told.
-const STORY_LINES: usize = 80;
+/// So many lines of a story are told when nobody says how many.
+const STORY_LINES: u64 = 80;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,11 @@ enum Wanted {
     Crashes(u64),
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn wanted() -> Wanted {
-    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
     match (number("SEED"), number("SEEDS"), number("CRASHES")) {
         (Some(seed), _, _) => Wanted::One(seed),
         (None, Some(seeds), _) => Wanted::Seeds(seeds),
@@ -118,7 +121,8 @@ pub(crate) fn play_all() {
 fn report(seed: u64, violation: &str) -> String {
     let again = play(seed, true);
     let story = again.story;
-    let from = story.len().saturating_sub(STORY_LINES);
+    let lines = number("STORY").unwrap_or(STORY_LINES);
+    let from = story.len().saturating_sub(lines as usize);
     let lines = story[from..].join("\n");
     let same = again.violation.as_deref() == Some(violation);
     let same = if same {

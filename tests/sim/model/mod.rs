@@ -152,22 +152,60 @@ impl Model {
     }
 
     pub(crate) fn create(&mut self, id: u64, plan: &Arc<QueuePlan>, created: u64) {
+        let letters = match &*plan.name == LETTERS {
+            true => self.letters_to_come(),
+            false => BTreeMap::new(),
+        };
         let queue = QueueModel {
             id,
             plan: Arc::clone(plan),
             created,
             deleted: None,
             copies: BTreeMap::new(),
-            letters: BTreeMap::new(),
+            letters,
             next_place: 1,
         };
         self.queues.insert(id, queue);
     }
 
-    /// The queue may have refused the messages: nobody hears which, and no record says it.
-    pub(crate) fn may_refuse(&mut self, queue: u64, messages: &[Sent]) {
+    /// What died, or may, and has not been moved.
+    fn letters_to_come(&self) -> BTreeMap<Id, Letters> {
+        let mut letters: BTreeMap<Id, Letters> = BTreeMap::new();
+        let sources = self.queues.values().filter(|queue| !queue.is_deleted());
+        for queue in sources.filter(|queue| queue.plan.is_dead_lettering()) {
+            for (id, copy) in &queue.copies {
+                let to_come = |end: &&End| end.leaving == Leaving::AsLetter && !end.is_sure;
+                let ends = copy.ends.iter().filter(to_come).count() as u32;
+                let possible = ends + u32::from(copy.deadline.is_some());
+                if possible > 0 {
+                    letters.entry(*id).or_default().possible += possible;
+                }
+            }
+        }
+        letters
+    }
+
+    /// Whether the queue refuses what is too many.
+    pub(crate) fn is_refusing(&self, queue: u64) -> bool {
+        let queue = self.queues.get(&queue);
+        queue.is_some_and(|queue| queue.plan.sort == Sort::Refusing)
+    }
+
+    /// The queue may have refused the messages.
+    pub(crate) fn may_refuse(&mut self, queue: u64, messages: &[Sent], window: Window) {
         for sent in messages {
-            self.leave(queue, sent.id, Window::since(0), Leaving::ForGood);
+            self.leave(queue, sent.id, window, Leaving::ForGood);
+        }
+    }
+
+    /// It did not, but for those of which it says so.
+    pub(crate) fn took(&mut self, queue: u64, messages: &[Sent]) {
+        for sent in messages {
+            let Some(copy) = self.copy_mut(queue, sent.id) else {
+                continue;
+            };
+            let refusal = |end: &End| end.window.is_open() && end.leaving == Leaving::ForGood;
+            copy.ends.retain(|end| !refusal(end));
         }
     }
 

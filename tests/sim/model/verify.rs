@@ -252,7 +252,9 @@ impl Verdict<'_> {
                 Some(Leaving::AsLetter) => "is neither here nor among the dead letters",
             };
             let name = &queue.plan.name;
-            let text = format!("queue {name} ({}): message {id} {why}: {copy:?}", queue.id);
+            let (sort, id_of_queue) = (queue.plan.sort, queue.id);
+            let text =
+                format!("queue {name} ({id_of_queue}, {sort:?}): message {id} {why}: {copy:?}");
             self.wrong(text);
         }
     }

@@ -14,7 +14,7 @@ use crate::client::{CHANNEL, Client, Held, Push, Turn, by_queue};
 use crate::message::{Sent, push};
 use crate::model::{Leaving, Window};
 use crate::process::Process;
-use crate::settings::{LETTERS, Sort};
+use crate::settings::LETTERS;
 use crate::world::World;
 
 /// Messages for the same queues.
@@ -56,7 +56,7 @@ impl World {
         let now = self.now();
         self.model.lock().publish(id, messages, window, now.0);
         if !confirms {
-            self.expect_refusals(id, messages);
+            self.expect_refusals(id, messages, Window::since(0));
         }
         let window = self.recording(process, || queue.publish(now, &mut batch));
         self.model.lock().published(id, messages, window.to);
@@ -72,12 +72,11 @@ impl World {
         }
     }
 
-    /// Without confirms nobody hears what a queue refuses.
-    fn expect_refusals(&self, queue: u64, messages: &[Sent]) {
+    /// Nobody hears what a queue refuses before it has, and without confirms not then either.
+    fn expect_refusals(&self, queue: u64, messages: &[Sent], window: Window) {
         let mut model = self.model.lock();
-        let sort = model.queues.get(&queue).map(|queue| queue.plan.sort);
-        if sort == Some(Sort::Refusing) {
-            model.may_refuse(queue, messages);
+        if model.is_refusing(queue) {
+            model.may_refuse(queue, messages, window);
         }
     }
 
@@ -215,6 +214,7 @@ impl World {
         client.turn = Some(Turn {
             settles: settles.into_iter().collect(),
             pushes: pushes.into(),
+            _open: turn,
         });
     }
 
@@ -344,17 +344,20 @@ impl World {
         self.model
             .lock()
             .placed(push.queue, &push.messages, window.from);
-        if push.batch.confirms.is_empty() {
-            self.expect_refusals(push.queue, &push.messages);
-        }
+        let confirms = !push.batch.confirms.is_empty();
+        self.expect_refusals(push.queue, &push.messages, window);
         let now = self.now();
         let window = self.recording(process, || queue.publish(now, &mut push.batch));
         self.tell(|| {
             let (of, name) = (client.number, &queue.identity().name);
             format!("client {of} pushes its turn to {name}: {window:?}")
         });
+        let mut model = self.model.lock();
+        if confirms && model.is_refusing(push.queue) {
+            model.took(push.queue, &push.messages);
+        }
         for refused in client.hear() {
-            self.model.lock().refused(push.queue, refused, Some(window));
+            model.refused(push.queue, refused, Some(window));
         }
     }
 }
