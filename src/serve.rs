@@ -9,9 +9,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use broker_core::access::{HashAlgorithm, User};
-use broker_core::broker::{Broker, Limits, restore_order, server_properties};
+use broker_core::broker::{Broker, Limits, server_properties};
 use broker_core::definition::{Change, Definition, VhostSpec};
-use broker_core::journal::PageKey;
 use broker_core::queue::handle::Budget;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +23,7 @@ use crate::auth::{self, Passwords};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
-use crate::messages::{self, Backups, Keeper, Pager, Recovering};
+use crate::messages::{self, Backups, Keeper, Pager, Recovering, restore_definitions};
 use crate::node::{LogWaiters, Node};
 use crate::server::{Listeners, PacingTick, Shared, bind};
 use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
@@ -115,7 +114,9 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let mut recovering = Recovering::default();
     let (store, recovered) = open_store(&config, &waiters, &log_failed, &mut recovering)?;
     let found = recovering.finish();
-    let pages = found.open_pages(recovered.node_id, &config.data_dir)?;
+    let disk = Arc::new(store::RealDisk);
+    let (dir, node_id) = (&config.data_dir, recovered.node_id);
+    let pages = found.open_pages(disk, dir, node_id, store::pages::SEGMENT_BYTES)?;
     let pager = Pager::start(pages, store.clone(), clock).map_err(ServeError::Process)?;
     let resident = usize::try_from(config.resident_bytes).unwrap_or(usize::MAX);
     let budget = Arc::new(Budget::new(resident));
@@ -139,9 +140,9 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let broker = new_broker(&config, node, &cluster_name);
     let is_new = recovered.entries.is_empty();
     let is_clean = recovered.clean;
-    restore(&broker, recovered, &config.data_dir, clock);
-    messages::restore(&broker, found, pager.pages(), is_clean, clock);
-    let keeper = Keeper::new(&broker, store.clone(), clock);
+    restore_definitions(&broker, &recovered.entries, &config.data_dir, clock.now());
+    messages::restore(&broker, found, pager.pages(), is_clean, clock.now());
+    let keeper = Keeper::new(&broker, store.clone(), move || clock.now());
     store.attach(Arc::clone(&keeper) as Arc<dyn Owner>);
     if is_new {
         create_defaults(&broker, &config, clock)?;
@@ -245,27 +246,6 @@ fn limits(config: &Config) -> Limits {
         consumer_max_per_channel: config.consumer_max_per_channel,
         max_connections: config.max_connections,
         loopback_users: config.loopback_users.clone(),
-    }
-}
-
-/// Puts back what the log has. A definition that cannot be used is left out and reported, and
-/// stays in the log: one of them is no reason to serve nobody.
-fn restore(broker: &Broker, recovered: Recovered, dir: &Path, clock: Clock) {
-    let unusable = |why: String| {
-        error!(dir = %dir.display(), why, "a stored definition cannot be used");
-    };
-    let read =
-        |(key, value): (&Vec<u8>, &Vec<u8>)| Definition::read(key, value).map_err(unusable).ok();
-    let entries = recovered.entries.iter();
-    let mut definitions: Vec<_> = entries
-        .filter(|(key, _)| !key.starts_with(PageKey::PREFIX))
-        .filter_map(read)
-        .collect();
-    definitions.sort_by_key(restore_order);
-    for definition in definitions {
-        if let Err(why) = broker.restore(definition, clock.now()) {
-            unusable(why);
-        }
     }
 }
 

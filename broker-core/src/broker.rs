@@ -14,8 +14,9 @@ use crate::definition::{Change, Definition, VhostSpec};
 use crate::error::BrokerError;
 use crate::host::{Host, Lsn};
 use crate::inbox::Event;
+use crate::queue::handle::QueueId;
 use crate::time::Timestamp;
-use crate::vhost::Vhost;
+use crate::vhost::{QueueIds, Vhost};
 
 /// A content header that announces more than this is a framing error (RabbitMQ's hard limit).
 pub const BODY_SIZE_MAX: u64 = 512 * 1024 * 1024;
@@ -79,6 +80,7 @@ pub struct Broker {
     connections: DashMap<u64, Arc<Session>>,
     reply_addresses: DashMap<Arc<str>, ReplyAddress>,
     next_connection: AtomicU64,
+    queue_ids: Arc<QueueIds>,
     alarm: AtomicU8,
     /// Held while users, permissions or vhosts change, so that the log has the changes in order.
     changing: Mutex<()>,
@@ -126,6 +128,7 @@ impl Broker {
             connections: DashMap::new(),
             reply_addresses: DashMap::new(),
             next_connection: AtomicU64::new(1),
+            queue_ids: Arc::default(),
             alarm: AtomicU8::new(0),
             changing: Mutex::default(),
             churn: Churn::default(),
@@ -316,7 +319,8 @@ impl Broker {
             return false;
         }
         let name = Arc::clone(&spec.name);
-        let vhost = Vhost::new(spec, Arc::clone(&self.host), Arc::clone(&self.access));
+        let (host, access) = (Arc::clone(&self.host), Arc::clone(&self.access));
+        let vhost = Vhost::new(spec, host, access, Arc::clone(&self.queue_ids));
         self.vhosts.insert(name, vhost);
         true
     }
@@ -421,6 +425,11 @@ impl Broker {
             patterns,
         };
         self.host.append(vec![Change::Delete(definition)]).map(Some)
+    }
+
+    /// No queue gets an id up to this one any more: the log may speak of a queue that had it.
+    pub fn reserve_queue_ids(&self, up_to: QueueId) {
+        self.queue_ids.reserve(up_to);
     }
 
     /// Puts back what the log has, at start. Must come in the order of [`restore_order`].

@@ -28,3 +28,5 @@ pub mod time;
 pub mod topology;
 pub mod turns;
 pub mod vhost;
+
+pub use spare::keep_no_spares;

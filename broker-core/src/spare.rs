@@ -4,6 +4,8 @@
 //! A buffer that goes back to the system is faulted in again page by page, which costs more than
 //! filling it. A few are kept here; queues and connections themselves keep none.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::message::Records;
@@ -23,6 +25,18 @@ static SPARES: Mutex<Spares> = Mutex::new(Spares {
     bytes: 0,
 });
 
+static BYTES_MAX: AtomicUsize = AtomicUsize::new(SPARES_BYTES_MAX);
+
+/// Keeps no buffer from now on, in the whole process. A buffer may be larger than what was asked
+/// for, so with spares what a queue does depends on what others did before: a simulation, which
+/// must be repeatable, wants none.
+pub fn keep_no_spares() {
+    BYTES_MAX.store(0, Ordering::Relaxed);
+    let mut spares = SPARES.lock();
+    spares.kept.clear();
+    spares.bytes = 0;
+}
+
 #[derive(Debug)]
 struct Spares {
     kept: Vec<Records>,
@@ -40,7 +54,7 @@ impl Spares {
 
     /// Gives it back when there are enough.
     fn give(&mut self, records: Records) -> Option<Records> {
-        if self.bytes + records.capacity() > SPARES_BYTES_MAX {
+        if self.bytes + records.capacity() > BYTES_MAX.load(Ordering::Relaxed) {
             return Some(records);
         }
         self.bytes += records.capacity();

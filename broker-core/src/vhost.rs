@@ -35,6 +35,7 @@ pub struct Vhost {
     topology: RwLock<Topology>,
     host: Arc<dyn Host>,
     access: Arc<Access>,
+    ids: Arc<QueueIds>,
     last_change: AtomicU64,
     /// The vhost is being deleted: nothing durable comes into being in it any more.
     is_deleted: AtomicBool,
@@ -55,7 +56,12 @@ impl std::fmt::Debug for Vhost {
 
 impl Vhost {
     /// A vhost with nothing but the predeclared exchanges.
-    pub(crate) fn new(spec: VhostSpec, host: Arc<dyn Host>, access: Arc<Access>) -> Arc<Vhost> {
+    pub(crate) fn new(
+        spec: VhostSpec,
+        host: Arc<dyn Host>,
+        access: Arc<Access>,
+        ids: Arc<QueueIds>,
+    ) -> Arc<Vhost> {
         let name = Arc::clone(&spec.name);
         Arc::new_cyclic(|this| Vhost {
             topology: RwLock::new(Topology::new(Arc::clone(&name))),
@@ -63,6 +69,7 @@ impl Vhost {
             spec: RwLock::new(spec),
             host,
             access,
+            ids,
             last_change: AtomicU64::new(0),
             is_deleted: AtomicBool::new(false),
             dead: Mutex::default(),
@@ -248,7 +255,7 @@ impl Vhost {
             check(Right::Write, Resource::Exchange(&target.exchange))?;
         }
         let identity = Identity {
-            id: next_queue_id(),
+            id: self.ids.next(),
             vhost: Arc::clone(&self.name),
             name: Arc::clone(&spec.name),
             durable: spec.durable && spec.exclusive.is_none(),
@@ -354,7 +361,7 @@ impl Vhost {
                     .map_err(|error| error.to_string())?;
             }
             Definition::Queue(_, spec, id) => {
-                reserve_queue_ids(id);
+                self.ids.reserve(id);
                 let settings = arguments::queue_settings(&spec, &self.name)
                     .map_err(|error| error.to_string())?;
                 let identity = Identity {
@@ -535,15 +542,21 @@ fn delete(queue: &Arc<QueueHandle>, reason: Deletion, now: Timestamp) {
     queue.submit(now, command);
 }
 
-static NEXT_QUEUE_ID: AtomicU64 = AtomicU64::new(1);
-
-fn next_queue_id() -> QueueId {
-    QueueId(NEXT_QUEUE_ID.fetch_add(1, Ordering::Relaxed))
+/// The ids of a broker's queues: each is one life of one queue.
+#[derive(Debug, Default)]
+pub(crate) struct QueueIds {
+    last: AtomicU64,
 }
 
-/// No queue gets an id up to this one any more: the log may speak of a queue that had it.
-pub fn reserve_queue_ids(up_to: QueueId) {
-    NEXT_QUEUE_ID.fetch_max(up_to.0.saturating_add(1), Ordering::Relaxed);
+impl QueueIds {
+    fn next(&self) -> QueueId {
+        QueueId(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// No queue gets an id up to this one any more.
+    pub(crate) fn reserve(&self, up_to: QueueId) {
+        self.last.fetch_max(up_to.0, Ordering::Relaxed);
+    }
 }
 
 fn is_predeclared(name: &str) -> bool {

@@ -7,7 +7,7 @@ use crate::store::{Change, Store};
 
 /// Appends what queues say to the store's log.
 #[derive(Debug)]
-pub(crate) struct StoreJournal(pub(crate) Store);
+pub struct StoreJournal(pub Store);
 
 impl Journal for StoreJournal {
     fn append(&self, kind: EntryKind, parts: &[&[u8]]) -> Lsn {

@@ -7,10 +7,11 @@ use broker_core::broker::Broker;
 use broker_core::host;
 use broker_core::queue::Command;
 use broker_core::queue::handle::QueueHandle;
+use broker_core::time::Timestamp;
 use broker_core::turns::Needed;
 use tracing::warn;
 
-use crate::clock::Clock;
+use crate::defects::{Defect, is_planted};
 use crate::store::{Lsn, Owner, Store};
 
 /// How long a stopping broker waits for messages to leave the log. What is left is replayed.
@@ -22,19 +23,27 @@ const LETTERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// what was settled meanwhile.
 const RELEASE_AGAIN: Duration = Duration::from_millis(100);
 
+/// Tells the time.
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// The broker as the owner of the store's entries.
-pub(crate) struct Keeper {
+pub struct Keeper {
     broker: Weak<Broker>,
     store: Store,
     clock: Clock,
 }
 
 impl Keeper {
-    pub(crate) fn new(broker: &Arc<Broker>, store: Store, clock: Clock) -> Arc<Keeper> {
+    /// The owner of what the queues of `broker` append to `store`.
+    pub fn new(
+        broker: &Arc<Broker>,
+        store: Store,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Arc<Keeper> {
         Arc::new(Keeper {
             broker: Arc::downgrade(broker),
             store,
-            clock,
+            clock: Box::new(clock),
         })
     }
 
@@ -62,7 +71,7 @@ impl Keeper {
         let deadline = Instant::now() + LETTERS_TIMEOUT;
         loop {
             for vhost in &vhosts {
-                vhost.move_all_dead_letters(self.clock.now());
+                vhost.move_all_dead_letters((self.clock)());
             }
             let wait = |queue: &Arc<QueueHandle>| queue.counts().dead > 0;
             if !self.queues().iter().any(wait) || Instant::now() >= deadline {
@@ -76,19 +85,31 @@ impl Keeper {
     /// Messages that expire meanwhile add to the log, so it is asked again until nothing is left.
     pub(crate) fn release_all(&self) {
         let deadline = Instant::now() + RELEASE_TIMEOUT;
-        while let Some(holding) = self.holding(Lsn(u64::MAX)) {
-            let (last, now) = (self.store.appended(), Instant::now());
+        while let Some((holding, last)) = self.ask_for_all() {
+            let now = Instant::now();
             if now >= deadline {
                 let queues = holding.len();
                 warn!(queues, "messages stay in the log: the next start reads it");
                 return;
             }
-            release(&holding, last, self.clock);
             let needs_still = || holding.iter().any(|queue| needs(queue, last));
             while now.elapsed() < RELEASE_AGAIN && needs_still() {
                 std::thread::park_timeout(Duration::from_millis(2));
             }
         }
+    }
+
+    /// Asks all queues that a stop in good order would lose something of to let the log go so far.
+    /// None when there is none.
+    pub fn ask_for_all(&self) -> Option<(Vec<Arc<QueueHandle>>, Lsn)> {
+        let mut holding = self.queues();
+        holding.retain(|queue| queue.needed_from().is_some() || queue.owes_redelivered());
+        if holding.is_empty() {
+            return None;
+        }
+        let last = self.store.appended();
+        release(&holding, last, (self.clock)());
+        Some((holding, last))
     }
 
     /// The queues that need something of the log up to a record, if there are any.
@@ -103,8 +124,7 @@ fn needs(queue: &QueueHandle, upto: Lsn) -> bool {
     queue.needed_from().is_some_and(|lsn| lsn.0 <= upto.0)
 }
 
-fn release(queues: &[Arc<QueueHandle>], upto: Lsn, clock: Clock) {
-    let now = clock.now();
+fn release(queues: &[Arc<QueueHandle>], upto: Lsn, now: Timestamp) {
     for queue in queues {
         let upto = host::Lsn(upto.0);
         queue.submit(now, Command::Release { upto });
@@ -119,6 +139,7 @@ impl Owner for Keeper {
             return last;
         };
         let last = match broker.host().turns().needed() {
+            _ if is_planted(Defect::OpenTurnsForgotten) => last,
             Needed::Nothing => last,
             Needed::From(first) => last.min(Lsn(first.0.saturating_sub(1))),
             // Asked again soon; what is known now may not be said of what comes.
@@ -127,6 +148,7 @@ impl Owner for Keeper {
         let queues = self.queues();
         let needed = queues.iter().filter_map(|queue| queue.needed_from()).min();
         match needed {
+            Some(first) if is_planted(Defect::FloorOneTooHigh) => last.min(Lsn(first.0)),
             Some(first) => last.min(Lsn(first.0.saturating_sub(1))),
             None => last,
         }
@@ -134,7 +156,7 @@ impl Owner for Keeper {
 
     fn release(&self, upto: Lsn) {
         if let Some(holding) = self.holding(upto) {
-            release(&holding, upto, self.clock);
+            release(&holding, upto, (self.clock)());
         }
     }
 }

@@ -10,15 +10,21 @@
 //! ```
 
 mod backup;
+mod checking;
+mod definitions;
 mod journal;
 mod keeper;
+mod page_work;
 mod pager;
 mod restore;
 mod sweep;
 
 pub(crate) use backup::{BackupError, Backups};
-pub(crate) use journal::StoreJournal;
-pub(crate) use keeper::Keeper;
+pub use checking::Checking;
+pub use definitions::restore_definitions;
+pub use journal::StoreJournal;
+pub use keeper::Keeper;
+pub use page_work::{PageWork, Read, Written};
 pub(crate) use pager::Pager;
-pub(crate) use restore::{Recovering, restore};
+pub use restore::{FoundMessages, Recovering, restore};
 pub(crate) use sweep::sweep_often;

@@ -10,15 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use broker_core::message::Records;
-use broker_core::queue::Command;
-use broker_core::queue::handle::{self, Job, PageFree, PageIn, PageOut, QueueHandle};
+use broker_core::queue::handle::{PageFree, PageIn, PageOut, QueueHandle};
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, warn};
 
+use super::page_work::{PageWork, Written};
 use crate::clock::Clock;
-use crate::store::pages::{PageAt, Pages};
-use crate::store::{Lsn, Store};
+use crate::store::Store;
+use crate::store::pages::Pages;
 
 /// Threads that read.
 const READERS: usize = 2;
@@ -36,16 +35,12 @@ const TIDY_EVERY: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Work {
     out: VecDeque<(Arc<QueueHandle>, PageOut)>,
-    free: VecDeque<PageFree>,
     reads: VecDeque<(Arc<QueueHandle>, PageIn)>,
-    /// So many want no page to be freed.
-    holds: usize,
     stopped: bool,
 }
 
 struct Shared {
-    pages: Pages,
-    store: Store,
+    pages: PageWork,
     clock: Clock,
     work: Mutex<Work>,
     to_write: Condvar,
@@ -70,8 +65,7 @@ impl Pager {
     /// Starts its threads.
     pub(crate) fn start(pages: Pages, store: Store, clock: Clock) -> std::io::Result<Arc<Pager>> {
         let shared = Arc::new(Shared {
-            pages,
-            store,
+            pages: PageWork::new(pages, store),
             clock,
             work: Mutex::default(),
             to_write: Condvar::new(),
@@ -98,7 +92,7 @@ impl Pager {
 
     /// The pages themselves.
     pub(crate) fn pages(&self) -> &Pages {
-        &self.shared.pages
+        self.shared.pages.pages()
     }
 
     /// Has a page written.
@@ -119,19 +113,19 @@ impl Pager {
 
     /// Frees a page once the log is durable to its LSN.
     pub(crate) fn free(&self, page: PageFree) {
-        self.shared.work.lock().free.push_back(page);
+        self.shared.pages.free(page);
     }
 
     /// As long as the guard lives, no page that a durable record named goes.
     pub(crate) fn hold(&self) -> PagesHeld {
-        self.shared.work.lock().holds += 1;
+        self.shared.pages.hold();
         PagesHeld(Arc::clone(&self.shared))
     }
 
     /// Frees what may go, now.
     #[cfg(test)]
     pub(super) fn free_durable(&self) {
-        self.shared.free_durable();
+        self.shared.pages.free_durable();
     }
 
     /// Whether more waits to be written than should.
@@ -160,16 +154,9 @@ pub(crate) struct PagesHeld(Arc<Shared>);
 
 impl Drop for PagesHeld {
     fn drop(&mut self) {
-        self.0.work.lock().holds -= 1;
+        self.0.pages.let_go();
         self.0.to_write.notify_all();
     }
-}
-
-/// A page that waits for the sync.
-struct Unsynced {
-    queue: Arc<QueueHandle>,
-    job: Job,
-    at: PageAt,
 }
 
 impl Shared {
@@ -180,9 +167,9 @@ impl Shared {
             if !batch.is_empty() {
                 self.write_batch(batch);
             }
-            self.free_durable();
+            self.pages.free_durable();
             if tidied.elapsed() >= TIDY_EVERY {
-                self.pages.tidy();
+                self.pages.pages().tidy();
                 tidied = Instant::now();
             }
             if stopped {
@@ -212,55 +199,34 @@ impl Shared {
     fn write_batch(&self, batch: Vec<(Arc<QueueHandle>, PageOut)>) {
         let mut unsynced = Vec::new();
         for (queue, page) in batch {
-            let at = self.write_one(&page);
+            let written = self.write_one(&queue, &page);
             self.behind.fetch_sub(page.bytes.len(), Ordering::Relaxed);
-            match at {
-                Some(at) if page.durable => unsynced.push(Unsynced {
-                    queue,
-                    job: page.job,
-                    at,
-                }),
-                at => self.written(&queue, page.job, at, false),
+            match written.needs_sync() {
+                true => unsynced.push(written),
+                false => written.report(self.clock.now()),
             }
         }
-        if unsynced.is_empty() {
-            return;
-        }
-        let synced = self.pages.sync();
-        if let Err(cause) = &synced {
-            error!(%cause, "pages of messages could not be synced: their log is kept");
-        }
-        for Unsynced { queue, job, at } in unsynced {
-            let at = match synced {
-                Ok(()) => Some(at),
-                Err(_) => {
-                    self.pages.free(at);
-                    None
-                }
-            };
-            self.written(&queue, job, at, true);
+        self.pages.sync(&mut unsynced);
+        for written in unsynced {
+            written.report(self.clock.now());
         }
     }
 
-    fn write_one(&self, page: &PageOut) -> Option<PageAt> {
+    fn write_one(&self, queue: &Arc<QueueHandle>, page: &PageOut) -> Written {
         loop {
-            let written = match page.durable {
-                true => self.pages.write(&[&page.bytes]),
-                false => self.pages.write_transient(&[&page.bytes]),
-            };
-            match written {
-                Ok(at) => {
+            match self.pages.write(queue, page) {
+                Ok(written) => {
                     if self.is_failing.swap(false, Ordering::Relaxed) {
                         warn!("messages can be written to disk again");
                     }
-                    return Some(at);
+                    return written;
                 }
                 Err(cause) => {
                     if !self.is_failing.swap(true, Ordering::Relaxed) {
                         error!(%cause, "messages stay in memory: they cannot be written to disk");
                     }
                     if !cause.is_passing() || !self.wait_for_space() {
-                        return None;
+                        return self.pages.give_up(queue, page);
                     }
                 }
             }
@@ -269,7 +235,7 @@ impl Shared {
 
     /// Waits before the next try. False when there is none.
     fn wait_for_space(&self) -> bool {
-        self.free_durable();
+        self.pages.free_durable();
         let mut work = self.work.lock();
         if !work.stopped {
             self.to_write.wait_for(&mut work, RETRY_AFTER);
@@ -277,46 +243,9 @@ impl Shared {
         !work.stopped
     }
 
-    fn written(&self, queue: &Arc<QueueHandle>, job: Job, at: Option<PageAt>, durable: bool) {
-        let at = at.map(in_core);
-        queue.submit(self.clock.now(), Command::PageWritten { job, at, durable });
-    }
-
-    fn free_durable(&self) {
-        let durable = self.store.durable();
-        loop {
-            let next = {
-                let mut work = self.work.lock();
-                match work.free.front() {
-                    Some(page) if work.holds == 0 && Lsn(page.lsn.0) <= durable => {
-                        work.free.pop_front()
-                    }
-                    _ => None,
-                }
-            };
-            let Some(page) = next else { return };
-            self.pages.free(in_store(page.at));
-        }
-    }
-
     fn read_all(&self) {
         while let Some((queue, page)) = self.next_read() {
-            let records = match self.pages.read(in_store(page.at)) {
-                Ok(bytes) => match Records::decode(&bytes) {
-                    Ok(records) => Some(records),
-                    Err(cause) => {
-                        error!(%cause, segment = page.at.segment, offset = page.at.offset,
-                            "a page holds no messages");
-                        None
-                    }
-                },
-                Err(cause) => {
-                    error!(%cause, "a page of messages cannot be read");
-                    None
-                }
-            };
-            let job = page.job;
-            queue.submit(self.clock.now(), Command::PageRead { job, records });
+            self.pages.read(queue, &page).report(self.clock.now());
         }
     }
 
@@ -331,23 +260,5 @@ impl Shared {
             }
             self.to_read.wait(&mut work);
         }
-    }
-}
-
-fn in_core(at: PageAt) -> handle::PageAt {
-    handle::PageAt {
-        segment: at.segment,
-        offset: at.offset,
-        length: at.length,
-        crc: at.crc,
-    }
-}
-
-fn in_store(at: handle::PageAt) -> PageAt {
-    PageAt {
-        segment: at.segment,
-        offset: at.offset,
-        length: at.length,
-        crc: at.crc,
     }
 }

@@ -11,19 +11,19 @@ use broker_core::journal::{EntryKind, PageEntry, PageKey, Turn};
 use broker_core::message::Records;
 use broker_core::queue::handle::{QueueHandle, QueueId};
 use broker_core::recovery::{Recovery, Restored};
-use broker_core::vhost::reserve_queue_ids;
+use broker_core::time::Timestamp;
 use tracing::{error, info};
 
-use crate::clock::Clock;
+use crate::defects::{Defect, is_planted};
 use crate::store::pages::{PageAt, Pages};
-use crate::store::{Change, Identity, Lsn, Map, RealDisk, Replay, StoreError};
+use crate::store::{Change, Disk, Identity, Lsn, Map, Replay, StoreError};
 
 /// Entries of pages that go in one record of the log.
 const ORPHANS_MAX: usize = 1_000;
 
 /// The messages that are being found, while the store opens.
 #[derive(Default)]
-pub(crate) struct Recovering {
+pub struct Recovering {
     recovery: Recovery,
     /// Queues by the keys of their definitions, which are all that a deletion names.
     ids: HashMap<Vec<u8>, u64>,
@@ -77,6 +77,10 @@ impl Replay for Recovering {
         }
     }
 
+    fn base_is_older(&mut self) {
+        self.recovery.map_is_older();
+    }
+
     fn change(&mut self, _lsn: Lsn, change: &Change) {
         match change {
             Change::Put { key, value } => self.put(key, value),
@@ -93,15 +97,14 @@ impl Replay for Recovering {
 }
 
 /// Messages that were found, and the segments they lie in.
-pub(crate) struct FoundMessages {
+pub struct FoundMessages {
     restored: Restored,
     last_id: u64,
 }
 
 impl Recovering {
     /// Everything was read.
-    pub(crate) fn finish(self) -> FoundMessages {
-        reserve_queue_ids(QueueId(self.last_id));
+    pub fn finish(self) -> FoundMessages {
         FoundMessages {
             restored: self.recovery.finish(),
             last_id: self.last_id,
@@ -110,18 +113,24 @@ impl Recovering {
 }
 
 impl FoundMessages {
-    /// Opens the pages that are in use.
-    pub(crate) fn open_pages(&self, node: [u8; 16], dir: &Path) -> Result<Pages, StoreError> {
+    /// Opens the pages that are in use, in segments of `segment_bytes`.
+    pub fn open_pages(
+        &self,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        node: [u8; 16],
+        segment_bytes: u64,
+    ) -> Result<Pages, StoreError> {
         let queues = self.restored.queues.iter();
         let named = queues.flat_map(|queue| queue.pages.iter().chain(&queue.dead_pages));
         let opened = Pages::open(
-            Arc::new(RealDisk),
+            disk,
             dir,
             Identity {
                 node,
                 cluster: [0; 16],
             },
-            crate::store::pages::SEGMENT_BYTES,
+            segment_bytes,
             named.map(at),
         )?;
         for missing in &opened.missing {
@@ -132,33 +141,42 @@ impl FoundMessages {
 }
 
 /// Gives the queues their messages. Before any client comes.
-pub(crate) fn restore(
+pub fn restore(
     broker: &Broker,
     found: FoundMessages,
     pages: &Pages,
     is_clean: bool,
-    clock: Clock,
+    now: Timestamp,
 ) {
     let FoundMessages { restored, last_id } = found;
+    if !is_planted(Defect::QueueIdsUsedAgain) {
+        broker.reserve_queue_ids(QueueId(last_id));
+    }
+    let is_clean = is_clean || is_planted(Defect::RedeliveredForgotten);
     let queues = durable_queues(broker);
     // A letter that moved before its target has its own messages would take their ordinals.
     let vhosts = broker.vhosts();
     let letters = vhosts.iter().map(|vhost| vhost.hold_dead_letters());
     let held: Vec<_> = letters.collect();
     let mut messages = 0;
-    for queue in restored.queues {
+    for mut queue in restored.queues {
+        if is_planted(Defect::OrdinalsUsedAgain) {
+            queue.next_ordinal = 1;
+        }
         let Some(handle) = queues.get(&queue.queue) else {
             continue;
         };
         let read = |page: &PageEntry| read(page, pages);
-        handle.restore(clock.now(), queue, is_clean, read);
+        handle.restore(now, queue, is_clean, read);
         messages += handle.counts().ready;
     }
     drop(held);
     for vhost in &vhosts {
-        vhost.move_dead_letters(clock.now());
+        vhost.move_dead_letters(now);
     }
-    delete_orphans(broker, &restored.orphans);
+    if !is_planted(Defect::OrphansKept) {
+        delete_orphans(broker, &restored.orphans);
+    }
     let tally = restored.tally;
     if tally.vanished > 0 {
         error!(

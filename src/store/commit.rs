@@ -15,6 +15,7 @@ use super::options::Durability;
 use super::pending::OpenGroup;
 use super::writer::{Writer, Written};
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// How often a full disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -105,11 +106,17 @@ impl Core {
     }
 
     /// `None`: the store stopped while writing had to wait.
-    fn write(
+    pub(super) fn write(
         &self,
         writer: &mut Writer,
         group: &mut OpenGroup,
     ) -> Result<Option<Written>, StoreError> {
+        if is_planted(Defect::CheckpointAhead) {
+            let mut dirty = self.dirty.lock();
+            let changes = group.changes.iter().cloned();
+            changes.for_each(|change| dirty.apply(change));
+            dirty.upto = group.last();
+        }
         loop {
             if !self.is_on_reserve() || self.is_pressing(group.first) {
                 match self.write_once(writer, group) {
@@ -138,7 +145,10 @@ impl Core {
         writer: &mut Writer,
         group: &mut OpenGroup,
     ) -> Result<Written, StoreError> {
-        let synced = Lsn(self.synced.load(Ordering::Relaxed));
+        let synced = match is_planted(Defect::SyncedTooHigh) {
+            true => group.last(),
+            false => Lsn(self.synced.load(Ordering::Relaxed)),
+        };
         let begun = Instant::now();
         *self.syncing_since.lock() = Some(begun);
         let written = writer.write(group, synced);
@@ -197,8 +207,8 @@ impl Core {
         queue.phase != Phase::Stopped
     }
 
-    fn sync(&self, written: &Written) -> Result<(), StoreError> {
-        if self.options.durability == Durability::Os {
+    pub(super) fn sync(&self, written: &Written) -> Result<(), StoreError> {
+        if self.options.durability == Durability::Os || is_planted(Defect::AckBeforeSync) {
             return Ok(());
         }
         let begun = Instant::now();
@@ -211,7 +221,8 @@ impl Core {
         Ok(())
     }
 
-    fn finish(&self, mut group: OpenGroup, record_bytes: usize, written: &Written) {
+    /// The group is durable: says so to all.
+    pub(super) fn finish(&self, mut group: OpenGroup, record_bytes: usize, written: &Written) {
         let last = group.last();
         self.last_group.store(written.bytes, Ordering::Relaxed);
         {

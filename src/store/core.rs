@@ -158,7 +158,8 @@ impl Core {
         }
     }
 
-    /// Appends changes, or says why not.
+    /// Appends changes, or says why not. What only deletes is not refused because much waits: it
+    /// has happened already for whoever asked for it.
     pub(super) fn append(&self, changes: &[Change]) -> Result<Lsn, StoreError> {
         if changes.is_empty() {
             return Ok(Lsn(0));
@@ -174,7 +175,9 @@ impl Core {
         }
         let mut queue = self.queue.lock();
         self.check_running(queue.phase)?;
-        queue.pending.check_room(bytes)?;
+        if grows {
+            queue.pending.check_room(bytes)?;
+        }
         let lsn = queue.pending.push_changes(changes, bytes);
         self.appended_to(queue, !grows);
         Ok(lsn)
@@ -228,6 +231,16 @@ impl Core {
         let lsn = push(&mut queue.pending);
         self.appended_to(queue, frees);
         lsn
+    }
+
+    /// All that was appended so far frees space: something that does waits for it. The last record.
+    pub(super) fn mark_freeing(&self) -> Lsn {
+        let queue = self.queue.lock();
+        let last = queue.pending.last();
+        if self.durable() < last {
+            self.appended_to(queue, true);
+        }
+        last
     }
 
     /// Wakes the log thread if it waits for such a record, and notes if too much waits.

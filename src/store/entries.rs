@@ -17,6 +17,10 @@ pub trait Replay {
     /// it starts over, and what came before counts for nothing: the catalogue turned out to be
     /// of no use when the log ended.
     fn base(&mut self, map: &Map);
+    /// The map is older than the floor, as one that is made from a snapshot may be: entries that
+    /// say what became of something it names may not be handed over. Called after
+    /// [`base`](Self::base).
+    fn base_is_older(&mut self) {}
     /// A change of the map.
     fn change(&mut self, lsn: Lsn, change: &Change);
     /// An entry, of a kind in [`ENTRY_KINDS`].

@@ -21,6 +21,7 @@ use super::group::BLOCK_BYTES;
 use super::layout::{Cursor, HEADER_BYTES, Header, Identity, Magic, read_header, write_header};
 use super::logdir::Horizon;
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +161,11 @@ impl NodeFile {
         self.file
             .pwrite(&slot, offset)
             .map_err(StoreError::io("write", &self.path))?;
-        self.file
-            .sync_data()
-            .map_err(StoreError::io("sync", &self.path))?;
+        if !is_planted(Defect::NodeUnsynced) {
+            self.file
+                .sync_data()
+                .map_err(StoreError::io("sync", &self.path))?;
+        }
         self.generation = generation;
         self.state = state;
         Ok(())

@@ -22,6 +22,7 @@ use super::record::Change;
 use super::replay::{Damage, Place, Range, Replayed, Sink, replay};
 use super::snapshot::{Snapshot, snapshot_path};
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// The whole map.
 pub type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -291,7 +292,9 @@ impl<'a> Scene<'a> {
             self.node.state.last,
             snapshot.map_or(Lsn(0), |snapshot| snapshot.mark),
         ];
-        dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        if !is_planted(Defect::LsnsUsedAgain) {
+            dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
+        }
         Ok(Recovery {
             entries,
             dirty,
@@ -312,6 +315,9 @@ impl<'a> Scene<'a> {
         let floor = floor.max(self.node.state.floor);
         (self.report.floor, self.report.base) = (floor, mark);
         owner.base(&entries);
+        if floor > mark {
+            owner.base_is_older();
+        }
         let mut dirty = Dirty::default();
         if !self.clean || mark < self.node.state.last {
             let mut sink = Recovering {
@@ -346,7 +352,7 @@ impl<'a> Scene<'a> {
         let files = self.log.files_from(from, mark)?;
         let mut found = replay(files, &self.node.identity, range, sink)?;
         // What was read may still be in the system's cache only; from now on it counts.
-        for file in files {
+        for file in files.iter().filter(|_| !is_planted(Defect::ReadNotSynced)) {
             file.file
                 .sync_data()
                 .map_err(StoreError::io("sync", &file.path))?;

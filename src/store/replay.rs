@@ -20,6 +20,7 @@ use super::logdir::{FIRST_GROUP_AT, Horizon, LogFile};
 use super::record::{Change, FLAG_SKIPPABLE, KIND_CHANGES, Record, Records, Step, decode_changes};
 use super::window::{Progress, Window};
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// A place in a file of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,6 +249,7 @@ impl Reader<'_> {
         match self.behind(index, header.end())? {
             Behind::Successor(next) => Ok(GoOn::InFile(next)),
             Behind::Group(_) | Behind::File(_) => self.accept(index, group),
+            Behind::Nothing if is_planted(Defect::TornGroupCounts) => self.accept(index, group),
             Behind::Nothing => self.end_torn(index, at),
         }
     }

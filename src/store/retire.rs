@@ -15,6 +15,7 @@ use super::recover::spare_path;
 use super::upkeep::Upkeep;
 use super::writer::{Files, ReadyFile, ReserveFile, Span};
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// So many filled files wait in any case …
 const READY_MIN: usize = 2;
@@ -65,8 +66,7 @@ impl Upkeep {
         if *pins > 0 {
             return;
         }
-        let floor = self.checkpoint_floor.min(self.snapshot_floor);
-        let bound = self.checkpoint.min(self.snapshot).min(floor);
+        let bound = self.bound();
         while let Some(span) = self.retirable(bound) {
             if let Err(error) = self.retire_file(&span) {
                 warn!(%error, file = span.number, "an old log file could not be recycled");
@@ -74,6 +74,21 @@ impl Upkeep {
             }
         }
         self.core.note_reserve();
+    }
+
+    /// What of the log nobody needs.
+    fn bound(&self) -> Lsn {
+        let floor = self.checkpoint_floor.min(self.snapshot_floor);
+        if is_planted(Defect::RecycledBeforeCheckpoint) {
+            return self.core.durable().min(self.floor.known());
+        }
+        if is_planted(Defect::RecycledBeforeSnapshot) {
+            return self.checkpoint.min(self.checkpoint_floor);
+        }
+        if is_planted(Defect::RecycledAboveFloor) {
+            return self.checkpoint.min(self.snapshot);
+        }
+        self.checkpoint.min(self.snapshot).min(floor)
     }
 
     /// The oldest file, if all its records are at or below `bound`.
@@ -168,6 +183,9 @@ impl Upkeep {
         let (disk, log_dir) = (&self.site.disk, &self.site.log_dir);
         disk.rename(from, to)
             .map_err(StoreError::io("rename", from))?;
+        if is_planted(Defect::RecycledNameUnsynced) {
+            return Ok(());
+        }
         disk.sync_dir(log_dir)
             .map_err(StoreError::io("sync", log_dir))
     }

@@ -19,6 +19,7 @@ use tracing::debug;
 use super::disk::{Disk, File, publish_file, temporary_name};
 use super::layout::{Cursor, HEADER_BYTES, Header, Identity, Magic, read_header, write_header};
 use super::{Lsn, Map, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// Entries are read and written in pieces of about this size.
 const PIECE_BYTES: usize = 1 << 20;
@@ -141,9 +142,11 @@ impl<'a> SnapshotWriter<'a> {
         self.file
             .pwrite(&header, 0)
             .map_err(StoreError::io("write", &temporary))?;
-        self.file
-            .sync_data()
-            .map_err(StoreError::io("sync", &temporary))?;
+        if !is_planted(Defect::SnapshotUnsynced) {
+            self.file
+                .sync_data()
+                .map_err(StoreError::io("sync", &temporary))?;
+        }
         publish_file(self.disk, &self.path).map_err(StoreError::io("rename", &temporary))
     }
 }

@@ -19,6 +19,7 @@ use super::replay::{Range, Sink, replay};
 use super::snapshot::{Snapshot, SnapshotWriter};
 use super::writer::LogSite;
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// A checkpoint that failed is tried again after this part of the log a checkpoint waits for.
 const RETRY_PART: u64 = 8;
@@ -217,7 +218,10 @@ impl Upkeep {
             (std::mem::take(&mut dirty.entries), dirty.upto)
         };
         // All that the floor relies on is in the log up to here.
-        let floor = self.floor.known().min(upto);
+        let floor = match is_planted(Defect::FloorRecordedTooHigh) {
+            true => upto,
+            false => self.floor.known().min(upto),
+        };
         if upto == self.checkpoint && floor <= self.checkpoint_floor {
             self.catalogue = Some(catalogue);
             return Ok(());
@@ -225,7 +229,10 @@ impl Upkeep {
         let steps = catalogue
             .apply(&entries, upto, floor)
             .and_then(|()| catalogue.flush())
-            .and_then(|()| catalogue.sync());
+            .and_then(|()| match is_planted(Defect::CatalogueUnsynced) {
+                true => Ok(()),
+                false => catalogue.sync(),
+            });
         if let Err(error) = steps {
             // Nobody knows what it holds now: it is opened anew, and tells by its mark.
             drop(catalogue);

@@ -17,6 +17,7 @@ use super::layout::Identity;
 use super::logdir::{FIRST_GROUP_AT, Horizon, file_path, reserve_path};
 use super::pending::OpenGroup;
 use super::{Lsn, StoreError};
+use crate::defects::{Defect, is_planted};
 
 /// A file that was never filled grows in steps of this, written as zeros together with a group,
 /// so that most groups overwrite blocks the file already has: half the cost of a sync.
@@ -379,6 +380,9 @@ pub(super) fn create_file(site: &LogSite, number: u64) -> Result<Arc<dyn File>, 
         .disk
         .create(&path)
         .map_err(StoreError::io("create", &path))?;
+    if is_planted(Defect::LogNameUnsynced) {
+        return Ok(file);
+    }
     site.disk
         .sync_dir(&site.log_dir)
         .map_err(StoreError::io("sync", &site.log_dir))?;

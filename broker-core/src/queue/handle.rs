@@ -224,6 +224,12 @@ impl QueueHandle {
         self.look(|queue| queue.needed_from().map(Lsn))
     }
 
+    /// Whether a start after a stop in good order would take messages for new that may have been
+    /// delivered: until the queue is asked to let the log go.
+    pub fn owes_redelivered(&self) -> bool {
+        self.look(|queue| queue.owes_redelivered())
+    }
+
     /// What the queue holds at the moment.
     pub fn counts(&self) -> Counts {
         self.look(|queue| queue.counts())

@@ -95,4 +95,9 @@ impl Queue {
     pub(super) fn needed_from(&self) -> Option<u64> {
         self.chunks.needed_from()
     }
+
+    /// Whether a page's entry must be put again before a stop in good order.
+    pub(super) fn owes_redelivered(&self) -> bool {
+        self.chunks.owes_redelivered()
+    }
 }

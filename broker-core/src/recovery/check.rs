@@ -136,6 +136,11 @@ impl Check {
         Check::default()
     }
 
+    /// [`Recovery::map_is_older`].
+    pub fn map_is_older(&mut self) {
+        self.recovery.map_is_older();
+    }
+
     /// [`Recovery::queue_exists`].
     pub fn queue_exists(&mut self, id: u64) {
         self.recovery.queue_exists(id);

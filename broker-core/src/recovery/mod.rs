@@ -8,15 +8,17 @@
 //! ```
 //!
 //! The map may be newer than the first entries that are read, so an entry meets a state that has
-//! seen it already; each says how things are, and what comes later in the log says it again. The
-//! map must not be *older* than the state in which the floor, where entries begin, was told:
-//! otherwise a settle may be missing for a page that the map still has.
+//! seen it already; each says how things are, and what comes later in the log says it again. If the
+//! map is *older* than the state in which the floor, where entries begin, was told, a settle may be
+//! missing for a page that the map still has: the changes then end that page, or put it again.
 //!
 //! The rules: a message that is alive (in a page or here) is not taken twice; a settle ends a message
 //! wherever it lies; a message that comes again after its settle is new; a page that names a
 //! message has it, and it leaves memory at once, so a start needs no more memory for messages
 //! than the run before it did. Only what a turn settles and has too, because its page is to go, is
-//! kept beside the page until that goes: the page may as well be a later one, which stays. Whoever writes the log keeps to this: a page's entry goes, or names
+//! kept beside the page until that goes: the page may as well be a later one, which stays. What a
+//! transaction settles is gone from then on, although its queue, which hears of it a moment later,
+//! may write pages that name it. Whoever writes the log keeps to this: a page's entry goes, or names
 //! fewer messages, only after these were settled or in the record in which another page has them
 //! (or later).
 
@@ -70,6 +72,8 @@ pub struct Recovery {
     tally: Tally,
     /// The last LSN of an entry.
     lsn: Lsn,
+    /// Entries may be missing that settled messages of the map's pages.
+    is_map_older: bool,
     /// Read into, again and again.
     scratch: Records,
 }
@@ -89,6 +93,12 @@ impl Recovery {
     pub fn memory_bytes(&self) -> usize {
         let queues = self.queues.values().map(QueueState::memory_bytes);
         queues.sum::<usize>() + self.turns.memory_bytes()
+    }
+
+    /// The map is older than the state in which the floor was told. What it lacks comes with the
+    /// changes; that messages leave their pages without a settlement means nothing then.
+    pub fn map_is_older(&mut self) {
+        self.is_map_older = true;
     }
 
     /// The map names the queue. May be said at any time before the end, and again.
@@ -192,7 +202,7 @@ impl Recovery {
                     runs.remove(ordinal);
                     state.take_again(ordinal, record, lsn);
                 });
-            state.settle(&runs, lsn);
+            state.settle_in_turn(&runs, lsn);
         }
     }
 
@@ -239,7 +249,9 @@ impl Recovery {
         };
         for (id, queue) in self.queues {
             if existing.contains(&id) {
-                restored.tally.vanished += queue.vanished();
+                if !self.is_map_older {
+                    restored.tally.vanished += queue.vanished();
+                }
                 restored.queues.push(queue.finish(id));
             } else {
                 self.orphans.extend(queue.page_keys(id));

@@ -168,7 +168,7 @@ impl Pages {
 
     fn note_stale(&mut self, at: u32, lsn: Lsn) {
         if let Some(page) = &mut self.pages[at as usize] {
-            page.stale_since.get_or_insert(lsn);
+            page.stale_since = Some(page.stale_since.map_or(lsn, |since| since.min(lsn)));
         }
     }
 

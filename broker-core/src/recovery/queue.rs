@@ -24,6 +24,11 @@ pub(super) struct QueueState {
     spare: Held,
     /// No entry with one of those is older.
     spare_lsn: Lsn,
+    /// What transactions have settled and the queue has not said itself: it may not know yet, and
+    /// write a page that names them.
+    doomed: Runs,
+    /// No turn that settled one of those is older.
+    doomed_lsn: Lsn,
     next_ordinal: u64,
 }
 
@@ -37,6 +42,8 @@ impl Default for QueueState {
             adrift: Runs::new(),
             spare: Held::default(),
             spare_lsn: Lsn::NONE,
+            doomed: Runs::new(),
+            doomed_lsn: Lsn::NONE,
             next_ordinal: 1,
         }
     }
@@ -68,7 +75,20 @@ impl QueueState {
         let runs = page.runs.clone();
         self.pages.put(page, lsn, &mut self.adrift);
         self.adrift.remove_all(&runs);
+        if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
+            self.doom_between(first, last);
+        }
         self.use_spare();
+    }
+
+    /// What is doomed between these ordinals is in no page.
+    fn doom_between(&mut self, first: u64, last: u64) {
+        for run in self.doomed.runs() {
+            let (first, last) = (run.first.max(first), run.last().min(last));
+            if first <= last {
+                self.pages.settle_between(first, last, self.doomed_lsn);
+            }
+        }
     }
 
     pub(super) fn drop_page(&mut self, number: u64) {
@@ -108,12 +128,16 @@ impl QueueState {
             return;
         }
         self.adrift.remove(ordinal);
+        self.doomed.remove(ordinal);
         self.held.insert(ordinal, record, lsn);
     }
 
     /// A message that its page had is in the log too. Its delivery count is newer than that in an
     /// old page, and older than what the log says next of one in a new page.
     pub(super) fn take_again(&mut self, ordinal: u64, record: RecordRef<'_>, lsn: Lsn) {
+        if self.doomed.contains(ordinal) {
+            return;
+        }
         if !self.pages.contains(ordinal) {
             return self.take(ordinal, record, lsn);
         }
@@ -129,6 +153,20 @@ impl QueueState {
         }
     }
 
+    /// A turn settles these, and the queue says so too, later.
+    pub(super) fn settle_in_turn(&mut self, runs: &Runs, lsn: Lsn) {
+        self.settle(runs, lsn);
+        if runs.is_empty() {
+            return;
+        }
+        if self.doomed.is_empty() {
+            self.doomed_lsn = lsn;
+        }
+        runs.runs()
+            .iter()
+            .for_each(|run| self.doomed.insert_run(*run));
+    }
+
     pub(super) fn settle(&mut self, runs: &Runs, lsn: Lsn) {
         for run in runs.runs() {
             let (first, last) = (run.first, run.last());
@@ -139,6 +177,7 @@ impl QueueState {
                 self.pages.settle_between(first, last, lsn);
             }
             self.adrift.remove_between(first, last);
+            self.doomed.remove_between(first, last);
             while let Some((&ordinal, _)) = self.counts.range(first..=last).next() {
                 self.counts.remove(&ordinal);
             }

@@ -8,9 +8,10 @@ use broker_core::recovery::check::Problem;
 
 use super::definitions::Definitions;
 use super::report::{Line, Report};
-use super::state::{Decoding, Reading};
+use super::state::Decoding;
 use super::{EXIT_DAMAGED, not_looked_at, pages, state};
 use crate::cli::{EXIT_USAGE, print};
+use crate::messages::Checking;
 use crate::store::inspect::{Content, Examination, Examined, Finding, Inspection, Severity};
 use crate::store::{Lsn, StoreError};
 
@@ -50,7 +51,7 @@ pub(super) fn examine(dir: &Path) -> Result<Report, StoreError> {
             return Ok(report);
         }
     };
-    let mut reading = Reading::default();
+    let mut reading = Checking::default();
     let mut rest = Decoding::default();
     let mut found = inspection.examine(&mut reading, &mut rest)?;
     report.findings.append(&mut found.findings);

@@ -19,6 +19,7 @@ use super::StoreError;
 use super::disk::{Disk, File};
 use super::group::BLOCK_BYTES;
 use super::layout::Identity;
+use crate::defects::{Defect, is_planted};
 
 mod copy;
 mod files;
@@ -212,7 +213,7 @@ impl Pages {
                 RoundError::Final(StoreError::io("sync", &self.files.path(*segment))(error))
             })?;
         }
-        if names {
+        if names && !is_planted(Defect::SegmentNameUnsynced) {
             self.files
                 .sync_names()
                 .map_err(|error| self.names_unsynced(error))?;

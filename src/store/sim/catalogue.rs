@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::random::Random;
-use super::{Event, SimDisk};
+use super::{Event, Operation, SimDisk};
 use crate::store::Lsn;
 use crate::store::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 use crate::store::layout::Identity;
@@ -32,20 +32,40 @@ struct Contents {
 impl Contents {
     fn apply(&mut self, entries: &Entries) {
         for (key, value) in entries {
-            match value {
-                Some(value) => self.entries.insert(key.clone(), value.clone()),
-                None => self.entries.remove(key),
-            };
+            self.set(key, value);
         }
+    }
+
+    fn set(&mut self, key: &[u8], value: &Option<Vec<u8>>) {
+        match value {
+            Some(value) => self.entries.insert(key.to_vec(), value.clone()),
+            None => self.entries.remove(key),
+        };
+    }
+
+    fn change(&mut self, change: &Written) {
+        if let Some((key, value)) = &change.entry {
+            self.set(key, value);
+        }
+        self.mark = Some(change.mark);
     }
 }
 
-#[derive(Default)]
+/// One thing that was written: an entry with the mark that went with it, or the mark alone.
+#[derive(Debug, Clone)]
+struct Written {
+    entry: Option<(Vec<u8>, Option<Vec<u8>>)>,
+    mark: Mark,
+}
+
+#[derive(Default, Clone)]
 struct Model {
     exists: bool,
-    now: Contents,
-    /// What a crash may leave: the synced state and all after it.
-    survivors: Vec<Contents>,
+    now: Arc<Contents>,
+    /// What is sure to survive a power loss.
+    synced: Arc<Contents>,
+    /// What was written since. A power loss leaves the first so many of it.
+    unsynced: Vec<Written>,
     damaged: bool,
     fail_next: Option<Step>,
     set_aside: u32,
@@ -61,10 +81,15 @@ pub struct SimCatalogue {
 impl SimCatalogue {
     /// None yet; its steps are recorded among the events of `disk`.
     pub fn new(disk: &SimDisk) -> SimCatalogue {
-        let model = Model {
-            survivors: vec![Contents::default()],
-            ..Model::default()
-        };
+        SimCatalogue {
+            disk: disk.clone(),
+            model: Arc::default(),
+        }
+    }
+
+    /// A catalogue like this one, with its own fate, beside `disk`.
+    pub fn fork(&self, disk: &SimDisk) -> SimCatalogue {
+        let model = self.model.lock().clone();
         SimCatalogue {
             disk: disk.clone(),
             model: Arc::new(Mutex::new(model)),
@@ -74,9 +99,13 @@ impl SimCatalogue {
     /// Power fails: any state since the last sync is left.
     pub fn power_loss(&self, seed: u64) {
         let mut model = self.model.lock();
-        let chosen = Random::new(seed).below(model.survivors.len() as u64) as usize;
-        model.now = model.survivors[chosen].clone();
-        model.survivors = vec![model.now.clone()];
+        let model = &mut *model;
+        let survive = Random::new(seed).below(model.unsynced.len() as u64 + 1) as usize;
+        let left = Arc::make_mut(&mut model.synced);
+        for change in model.unsynced.drain(..).take(survive) {
+            left.change(&change);
+        }
+        model.now = Arc::clone(&model.synced);
         model.fail_next = None;
     }
 
@@ -88,9 +117,10 @@ impl SimCatalogue {
     /// It holds these entries, and not yet all up to record `upto`: a checkpoint was cut short.
     pub fn touch(&self, entries: &Entries, upto: Lsn) {
         let mut model = self.model.lock();
-        model.now.apply(entries);
-        let before = model.now.mark.unwrap_or_default();
-        model.now.mark = Some(Mark {
+        let now = Arc::make_mut(&mut model.now);
+        now.apply(entries);
+        let before = now.mark.unwrap_or_default();
+        now.mark = Some(Mark {
             touched: upto,
             ..before
         });
@@ -99,8 +129,9 @@ impl SimCatalogue {
     /// It ends at this record, as an old copy of it would.
     pub fn set_back(&self, mark: Lsn) {
         let mut model = self.model.lock();
-        let floor = model.now.mark.unwrap_or_default().floor.min(mark);
-        model.now.mark = Some(Mark {
+        let now = Arc::make_mut(&mut model.now);
+        let floor = now.mark.unwrap_or_default().floor.min(mark);
+        now.mark = Some(Mark {
             complete: mark,
             touched: mark,
             floor,
@@ -114,10 +145,7 @@ impl SimCatalogue {
 
     /// It is lost altogether.
     pub fn lose(&self) {
-        *self.model.lock() = Model {
-            survivors: vec![Contents::default()],
-            ..Model::default()
-        };
+        *self.model.lock() = Model::default();
     }
 
     /// The record up to which it holds the map.
@@ -130,14 +158,18 @@ impl SimCatalogue {
         self.model.lock().set_aside
     }
 
-    /// What there is now may be what a power loss leaves.
-    fn keep(&self) {
+    fn mark_now(&self) -> Mark {
+        self.model.lock().now.mark.unwrap_or_default()
+    }
+
+    fn write(&self, change: Written) {
         let mut model = self.model.lock();
-        let now = model.now.clone();
-        model.survivors.push(now);
+        Arc::make_mut(&mut model.now).change(&change);
+        model.unsynced.push(change);
     }
 
     fn step(&self, step: Step) -> Result<(), CatalogueError> {
+        self.disk.shared.before(Operation::Catalogue(step));
         if self.disk.is_crashed() {
             return Err(CatalogueError::Damaged(
                 "the simulated process is dead".to_owned(),
@@ -194,17 +226,25 @@ impl Catalogue for SimCatalogue {
 
     fn apply(&mut self, entries: &Entries, upto: Lsn, floor: Lsn) -> Result<(), CatalogueError> {
         self.step(Step::Apply)?;
+        let before = self.mark_now();
         for (key, value) in entries {
             // A batch of its own for every entry: what is left may be cut anywhere.
-            self.touch(&[(key.clone(), value.clone())].into(), upto);
-            self.keep();
+            self.write(Written {
+                entry: Some((key.clone(), value.clone())),
+                mark: Mark {
+                    touched: upto,
+                    ..before
+                },
+            });
         }
-        self.model.lock().now.mark = Some(Mark {
-            complete: upto,
-            touched: upto,
-            floor,
+        self.write(Written {
+            entry: None,
+            mark: Mark {
+                complete: upto,
+                touched: upto,
+                floor,
+            },
         });
-        self.keep();
         Ok(())
     }
 
@@ -215,7 +255,8 @@ impl Catalogue for SimCatalogue {
     fn sync(&mut self) -> Result<(), CatalogueError> {
         self.step(Step::Sync)?;
         let mut model = self.model.lock();
-        model.survivors = vec![model.now.clone()];
+        model.synced = Arc::clone(&model.now);
+        model.unsynced.clear();
         Ok(())
     }
 }

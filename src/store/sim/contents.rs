@@ -1,13 +1,14 @@
 //! What one file of the simulated disk holds: its bytes, and which of its blocks are holes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{BLOCK_BYTES, SECTOR_BYTES};
 
-/// The bytes of a file.
+/// The bytes of a file; a clone shares them until either is changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Contents {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Arc<Vec<u8>>,
     /// The blocks that take no space.
     holes: BTreeSet<u64>,
 }
@@ -15,7 +16,7 @@ pub(super) struct Contents {
 /// A change of a file's bytes that may not have reached the device.
 #[derive(Debug, Clone)]
 pub(super) enum Update {
-    Write { offset: u64, bytes: Vec<u8> },
+    Write { offset: u64, bytes: Arc<[u8]> },
     Punch { offset: u64, bytes: u64 },
 }
 
@@ -35,7 +36,7 @@ impl Update {
             parts.push(match self {
                 Update::Write { bytes, .. } => {
                     let part = (from - offset) as usize..(to - offset) as usize;
-                    let bytes = bytes[part].to_vec();
+                    let bytes = bytes[part].into();
                     Update::Write {
                         offset: from,
                         bytes,
@@ -93,10 +94,11 @@ impl Contents {
             return;
         }
         let (start, end) = (offset as usize, offset as usize + bytes.len());
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
+        let all = Arc::make_mut(&mut self.bytes);
+        if all.len() < end {
+            all.resize(end, 0);
         }
-        self.bytes[start..end].copy_from_slice(bytes);
+        all[start..end].copy_from_slice(bytes);
         for block in offset / BLOCK_BYTES..=(end as u64 - 1) / BLOCK_BYTES {
             self.holes.remove(&block);
         }
@@ -108,7 +110,7 @@ impl Contents {
         if offset >= end {
             return;
         }
-        self.bytes[offset as usize..end as usize].fill(0);
+        Arc::make_mut(&mut self.bytes)[offset as usize..end as usize].fill(0);
         for block in offset.div_ceil(BLOCK_BYTES)..end.div_ceil(BLOCK_BYTES) {
             let whole = block * BLOCK_BYTES + self.block_bytes(block) <= end;
             if whole {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use super::{Event, ExtendNames, Inode, Shared, SimDisk, State, Update};
+use super::{Event, ExtendNames, Inode, Operation, Shared, SimDisk, State, Update};
 use crate::store::disk::{Disk, File};
 
 impl SimDisk {
@@ -21,8 +21,10 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.shared.state.lock();
-        if !state.dirs.contains(path) {
+        let is_there = self.shared.state.lock().dirs.contains(path);
+        if !is_there {
+            self.shared.before(Operation::CreateDir(path));
+            let mut state = self.shared.state.lock();
             state.step()?;
             state.dirs.insert(path.to_path_buf());
         }
@@ -49,6 +51,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.shared.before(Operation::Create(path));
         let mut state = self.shared.state.lock();
         state.step()?;
         let inode = state.inodes.len();
@@ -61,6 +64,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.before(Operation::Rename(from, to));
         let mut state = self.shared.state.lock();
         let inode = *state.names.get(from).ok_or_else(|| not_found(from))?;
         state.step()?;
@@ -72,6 +76,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.shared.before(Operation::Remove(path));
         let mut state = self.shared.state.lock();
         let inode = *state.names.get(path).ok_or_else(|| not_found(path))?;
         state.step()?;
@@ -95,6 +100,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.shared.before(Operation::SyncDir(dir));
         let mut state = self.shared.state.lock();
         state.step()?;
         state.event(Event::SyncDir(dir.to_path_buf()));
@@ -132,6 +138,20 @@ struct SimFile {
 }
 
 impl SimFile {
+    /// Calls whoever watches; the file has its path.
+    fn before(&self, operation: impl FnOnce(&Path, &dyn Fn(Operation<'_>))) {
+        let (watcher, path) = {
+            let state = self.shared.state.lock();
+            match &state.watcher {
+                Some(watcher) if state.life == self.life => {
+                    (Arc::clone(watcher), state.inodes[self.inode].path.clone())
+                }
+                _ => return,
+            }
+        };
+        operation(&path, &*watcher);
+    }
+
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.shared.state.lock();
         if state.life == self.life {
@@ -155,6 +175,13 @@ impl File for SimFile {
     }
 
     fn pwrite(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.before(|path, tell| {
+            tell(Operation::Write {
+                path,
+                offset,
+                bytes: buf,
+            });
+        });
         let mut state = self.state()?;
         state.hanging_writes += 1;
         while state.faults.hold_writes {
@@ -176,7 +203,7 @@ impl File for SimFile {
         let inode = &mut state.inodes[self.inode];
         inode.update(Update::Write {
             offset,
-            bytes: buf.to_vec(),
+            bytes: buf.into(),
         });
         let (path, bytes) = (inode.path.clone(), buf.len());
         state.event(Event::Write {
@@ -192,6 +219,7 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.before(|path, tell| tell(Operation::Sync(path)));
         let mut state = self.state()?;
         state.hanging += 1;
         while state.faults.hold_syncs {
@@ -223,6 +251,13 @@ impl File for SimFile {
     }
 
     fn punch_hole(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.before(|path, tell| {
+            tell(Operation::Punch {
+                path,
+                offset,
+                bytes,
+            });
+        });
         let mut state = self.state()?;
         if state.without_holes {
             return Err(io::ErrorKind::Unsupported.into());

@@ -11,13 +11,16 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 mod catalogue;
 mod contents;
+mod driven;
 mod files;
+mod fork;
 mod random;
 
 use self::contents::{Contents, Update};
 use self::random::Random;
 
 pub use self::catalogue::{SimCatalogue, Step};
+pub use self::driven::{DrivenLog, DrivenStore, DrivenUpkeep};
 
 /// What a device writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -54,6 +57,7 @@ struct State {
     free: Option<u64>,
     faults: Faults,
     events: Option<Vec<Event>>,
+    watcher: Option<Watcher>,
     /// Files have no holes.
     without_holes: bool,
     bytes_read: u64,
@@ -73,7 +77,7 @@ struct Faults {
     read_only: bool,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Inode {
     path: PathBuf,
     cache: Contents,
@@ -84,6 +88,7 @@ struct Inode {
 }
 
 /// One operation on names: what each of them means after it.
+#[derive(Clone)]
 struct NameChange {
     dir: PathBuf,
     names: Vec<(PathBuf, Option<usize>)>,
@@ -121,6 +126,46 @@ pub enum Event {
     /// A step of the simulated catalogue.
     Catalogue(Step),
 }
+
+/// What the disk is about to do. A crash may come before, and inside.
+#[derive(Debug, Clone, Copy)]
+pub enum Operation<'a> {
+    /// Makes a directory.
+    CreateDir(&'a Path),
+    /// Makes an empty file.
+    Create(&'a Path),
+    /// Changes a name.
+    Rename(&'a Path, &'a Path),
+    /// Removes a file.
+    Remove(&'a Path),
+    /// Syncs the names in a directory.
+    SyncDir(&'a Path),
+    /// Writes to a file.
+    Write {
+        /// The file.
+        path: &'a Path,
+        /// Where.
+        offset: u64,
+        /// What.
+        bytes: &'a [u8],
+    },
+    /// Punches a hole into a file.
+    Punch {
+        /// The file.
+        path: &'a Path,
+        /// Where.
+        offset: u64,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// Syncs a file.
+    Sync(&'a Path),
+    /// A step of the simulated catalogue.
+    Catalogue(Step),
+}
+
+/// Called before each operation, with no lock of the disk held.
+pub type Watcher = Arc<dyn Fn(Operation<'_>) + Send + Sync>;
 
 impl SimDisk {
     /// An empty disk without limits or faults.
@@ -247,6 +292,11 @@ impl SimDisk {
             .unwrap_or_default()
     }
 
+    /// Has `watcher` called before each operation from now on; nobody, if there is none.
+    pub fn watch(&self, watcher: Option<Watcher>) {
+        self.shared.state.lock().watcher = watcher;
+    }
+
     fn event(&self, event: Event) {
         self.shared.state.lock().event(event);
     }
@@ -262,7 +312,7 @@ impl SimDisk {
         state
             .names
             .get(path)
-            .map(|inode| state.inodes[*inode].cache.bytes.clone())
+            .map(|inode| state.inodes[*inode].cache.bytes.to_vec())
             .unwrap_or_default()
     }
 
@@ -300,8 +350,8 @@ impl SimDisk {
     fn edit(&self, path: &Path, change: impl Fn(&mut Vec<u8>)) {
         let mut state = self.shared.state.lock();
         if let Some(inode) = state.names.get(path).copied() {
-            change(&mut state.inodes[inode].cache.bytes);
-            change(&mut state.inodes[inode].device.bytes);
+            change(Arc::make_mut(&mut state.inodes[inode].cache.bytes));
+            change(Arc::make_mut(&mut state.inodes[inode].device.bytes));
         }
     }
 
@@ -310,6 +360,16 @@ impl SimDisk {
         let mut state = self.shared.state.lock();
         state.names.remove(path);
         state.synced_names.remove(path);
+    }
+}
+
+impl Shared {
+    /// Calls whoever watches.
+    fn before(&self, operation: Operation<'_>) {
+        let watcher = self.state.lock().watcher.clone();
+        if let Some(watcher) = watcher {
+            watcher(operation);
+        }
     }
 }
 

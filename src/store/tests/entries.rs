@@ -243,7 +243,7 @@ fn a_map_rebuilt_from_the_snapshot_has_the_entries_behind_the_snapshots_floor() 
     site.disk.kill();
     site.catalogue.damage();
     let (_driven, recovered, recorder, _) = site.own();
-    assert!(recovered.report.rebuilt);
+    assert!(recovered.report.rebuilt && !recorder.is_base_older);
     assert_eq!(recorder.lsns(), [3, 4]);
 }
 
@@ -260,8 +260,26 @@ fn the_floor_of_a_clean_close_counts_although_the_snapshot_is_older() {
     site.disk.set_free(None);
     site.catalogue.damage();
     let (_driven, recovered, recorder, _) = site.own();
-    assert!(recovered.report.rebuilt);
+    assert!(recovered.report.rebuilt && !recorder.is_base_older);
     assert!(recorder.lsns().is_empty());
+}
+
+#[test]
+fn a_map_that_is_older_than_the_floor_is_said_to_be() {
+    let site = Site::new();
+    let (mut driven, _, _, held) = site.own();
+    driven.write("a", "1");
+    driven.snapshot();
+    driven.put("b", "2");
+    held.raise(driven.enter(10));
+    site.disk.set_free(Some(0));
+    driven.close();
+    site.disk.kill();
+    site.disk.set_free(None);
+    site.catalogue.damage();
+    let (_driven, recovered, recorder, _) = site.own();
+    assert!(recovered.report.rebuilt && recorder.is_base_older);
+    assert_eq!(recorder.map().len(), 2);
 }
 
 #[test]

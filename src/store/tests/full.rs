@@ -89,18 +89,32 @@ fn at_the_limit_entries_wait_and_what_frees_space_goes_through_with_all_before_i
     let waits = core.append_entry(2, &[b"publish"], false);
     driven.commit();
     assert!(core.durable() < waits);
-    held.raise(frees);
-    // What the floor relies on is durable up to the settle.
-    look(&mut driven);
-    assert!(core.durable() < waits);
     let page = core.append_changes_unbounded(&[put("page", "")]);
     driven.commit();
     assert_eq!(core.durable(), page);
+    held.raise(frees);
     look(&mut driven);
     assert!(!core.is_backlogged());
     let entry = core.append_entry(2, &[b"publish"], false);
     driven.commit();
     assert_eq!(core.durable(), entry);
+}
+
+#[test]
+fn at_the_limit_what_a_higher_floor_waits_for_is_written() {
+    let (mut driven, held) = with_files(&short_site(), 5);
+    let core = Arc::clone(&driven.parts.core);
+    look(&mut driven);
+    let waits = core.append_entry(2, &[b"publish"], false);
+    look(&mut driven);
+    driven.commit();
+    assert!(core.durable() < waits && core.is_backlogged());
+    held.raise(waits.before());
+    look(&mut driven);
+    driven.commit();
+    assert_eq!(core.durable(), waits);
+    look(&mut driven);
+    assert!(!core.is_backlogged());
 }
 
 #[test]
@@ -126,6 +140,21 @@ fn more_pending_than_may_be_is_a_backlog_until_it_is_written() {
         assert_eq!(core.is_backlogged(), backlogged, "{bytes}");
         driven.commit();
         assert!(!core.is_backlogged());
+    }
+}
+
+#[test]
+fn what_only_deletes_is_taken_however_much_waits() {
+    let (mut driven, ..) = Site::new().own();
+    let core = Arc::clone(&driven.parts.core);
+    core.append(&[put("queue", "")]).unwrap();
+    let limit = core.options.pending_max_bytes;
+    core.append_entry(2, &[&vec![0; limit]], false);
+    let refused = core.append(&[delete("queue"), put("other", "")]);
+    assert!(matches!(refused, Err(StoreError::Backlog { .. })));
+    let deleted = core.append(&[delete("queue")]).unwrap();
+    while core.durable() < deleted {
+        assert!(driven.commit(), "the group is committed");
     }
 }
 

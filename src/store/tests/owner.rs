@@ -15,6 +15,8 @@ pub(super) enum Seen {
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     pub(super) base: Option<Map>,
+    /// The floor is higher than the base.
+    pub(super) is_base_older: bool,
     pub(super) seen: Vec<(Lsn, Seen)>,
 }
 
@@ -54,7 +56,12 @@ impl Recorder {
 impl Replay for Recorder {
     fn base(&mut self, map: &Map) {
         self.base = Some(map.clone());
+        self.is_base_older = false;
         self.seen.clear();
+    }
+
+    fn base_is_older(&mut self) {
+        self.is_base_older = true;
     }
 
     fn change(&mut self, lsn: Lsn, change: &Change) {

@@ -118,7 +118,13 @@ impl Home {
     /// Whether the entry lacks what only the log up to `upto` says.
     fn is_behind(&self, upto: u64) -> bool {
         let lacks_settles = self.settled_from != 0 && self.settled_from <= upto;
-        self.has_entry && (lacks_settles || self.is_redelivered && !self.is_known_redelivered)
+        self.has_entry && lacks_settles || self.owes_redelivered()
+    }
+
+    /// Whether the entry lacks that everything in the page may have been delivered, which a start
+    /// after a stop in good order would not know.
+    fn owes_redelivered(&self) -> bool {
+        self.has_entry && self.is_redelivered && !self.is_known_redelivered
     }
 
     fn key(&self, queue: u64) -> PageKey {
@@ -160,6 +166,12 @@ impl Chunks {
                 self.put_entry(slot);
             }
         }
+    }
+
+    /// Whether the entry of a page lacks that its messages may have been delivered.
+    pub(in crate::queue) fn owes_redelivered(&self) -> bool {
+        let mut homes = self.chunks.iter().filter_map(|chunk| chunk.home.as_ref());
+        homes.any(|home| home.owes_redelivered())
     }
 
     /// The map names the chunk's page with what is alive in it now, or not at all.

@@ -66,6 +66,12 @@ impl Start {
         self.entry(|log| log.append_settled(1, &runs))
     }
 
+    /// As a transaction does.
+    fn settle_in_turn(&mut self, ordinals: &[u64]) -> Lsn {
+        let runs = ordinals.iter().copied().collect();
+        self.entry(|log| log.append_turn(&[], &[(1, runs)]))
+    }
+
     fn put_page(&mut self, number: u64, ordinals: &[u64]) {
         let page = page(1, number, ordinals.iter().copied().collect());
         self.recovery.page(&page.key(), &page.value()).unwrap();
@@ -277,6 +283,36 @@ fn what_was_logged_again_and_settled_stays_away_when_its_page_goes() {
 }
 
 #[test]
+fn what_a_transaction_settled_stays_away_though_its_queue_hears_of_it_later() {
+    let mut start = Start::new();
+    start.batch(&[1, 2, 3, 4]);
+    let turn = start.settle_in_turn(&[1, 2]);
+    start.put_page(1, &[1, 2, 3]);
+    let mut records = Records::new();
+    push(&mut records, 2, 2, 0);
+    start.entry(|log| log.append_again(1, &records));
+    let restored = start.finish();
+    assert_eq!(pages(&restored), BTreeMap::from([(1, vec![3])]));
+    assert_eq!(ordinals(&in_log(&restored, 1)), [4]);
+    let stale = StalePage {
+        number: 1,
+        since: turn,
+    };
+    assert_eq!(restored.queues[0].stale_pages, [stale]);
+    assert_eq!(restored.tally.vanished, 0);
+}
+
+#[test]
+fn what_its_queue_settled_too_may_come_again_with_its_old_ordinal() {
+    let mut start = Start::new();
+    start.batch(&[1, 2]);
+    start.settle_in_turn(&[1]);
+    start.settle(&[1]);
+    start.put_page(1, &[1, 2]);
+    assert_eq!(pages(&start.finish()), BTreeMap::from([(1, vec![1, 2])]));
+}
+
+#[test]
 fn messages_that_leave_their_page_for_nowhere_are_counted() {
     let mut start = Start::new();
     start.put_page(1, &[1, 2, 3, 4, 5]);
@@ -288,6 +324,17 @@ fn messages_that_leave_their_page_for_nowhere_are_counted() {
     let restored = start.finish();
     assert_eq!(restored.tally.vanished, 2);
     assert_eq!(ordinals(&in_log(&restored, 1)), [3]);
+}
+
+#[test]
+fn messages_may_leave_the_pages_of_a_map_that_is_older_than_the_floor() {
+    let mut start = Start::new();
+    start.recovery.map_is_older();
+    start.put_page(1, &[1, 2]);
+    start.drop_page(1);
+    let restored = start.finish();
+    assert_eq!(restored.tally.vanished, 0);
+    assert!(pages(&restored).is_empty());
 }
 
 #[test]

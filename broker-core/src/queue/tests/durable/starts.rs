@@ -117,8 +117,11 @@ impl Run {
         self.settle_down();
         let last = self.disk.log().last();
         let upto = crate::host::Lsn(last);
-        self.submit(Command::Release { upto });
+        if self.queue.needed_from().is_some() || self.queue.owes_redelivered() {
+            self.submit(Command::Release { upto });
+        }
         self.settle_down();
+        assert!(!self.queue.owes_redelivered());
         let needed = self.queue.needed_from();
         assert!(
             needed.is_none_or(|lsn| lsn.0 > last),
