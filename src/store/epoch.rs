@@ -118,9 +118,11 @@ fn spans(log: &LogDir, number: u64, next: Lsn) -> VecDeque<Span> {
 fn first_file(site: &LogSite, log: &LogDir, number: u64) -> Result<Option<Active>, StoreError> {
     let prepared = log.files.iter().find(|file| file.number == number);
     if let Some(file) = prepared.filter(|file| file.bytes <= site.file_bytes) {
+        let path = file_path(&site.log_dir, number);
+        let opened = site.open(&path).map_err(StoreError::io("open", &path))?;
         return Ok(Some(Active::new(
             number,
-            Arc::clone(&file.file),
+            opened,
             file.bytes,
             site.file_bytes,
         )));
