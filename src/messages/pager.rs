@@ -18,7 +18,7 @@ use tracing::{error, warn};
 
 use crate::clock::Clock;
 use crate::store::pages::{PageAt, Pages};
-use crate::store::{Lsn, Store};
+use crate::store::{Finding, Lsn, Store};
 
 /// Threads that read.
 const READERS: usize = 2;
@@ -301,20 +301,8 @@ impl Shared {
 
     fn read_all(&self) {
         while let Some((queue, page)) = self.next_read() {
-            let records = match self.pages.read(in_store(page.at)) {
-                Ok(bytes) => match Records::decode(&bytes) {
-                    Ok(records) => Some(records),
-                    Err(cause) => {
-                        error!(%cause, segment = page.at.segment, offset = page.at.offset,
-                            "a page holds no messages");
-                        None
-                    }
-                },
-                Err(cause) => {
-                    error!(%cause, "a page of messages cannot be read");
-                    None
-                }
-            };
+            let read = read_page(&self.pages, in_store(page.at));
+            let records = read.map_err(|find| self.store.damage().raise(find)).ok();
             let job = page.job;
             queue.submit(self.clock.now(), Command::PageRead { job, records });
         }
@@ -332,6 +320,23 @@ impl Shared {
             self.to_read.wait(&mut work);
         }
     }
+}
+
+/// The messages of a page, or why they cannot be read.
+pub(super) fn read_page(pages: &Pages, at: PageAt) -> Result<Records, Finding> {
+    let bytes = pages.read(at).map_err(|cause| {
+        let find = Finding::about(&cause);
+        Finding {
+            offset: find.offset.or(Some(at.offset)),
+            what: format!("a page of messages cannot be read: {}", find.what),
+            path: find.path.or_else(|| Some(pages.path(at.segment))),
+            ..find
+        }
+    })?;
+    Records::decode(&bytes).map_err(|why| {
+        let what = format!("a page holds no messages: {why}");
+        Finding::error(pages.path(at.segment), Some(at.offset), what)
+    })
 }
 
 fn in_core(at: PageAt) -> handle::PageAt {

@@ -8,15 +8,18 @@ use broker_core::broker::Broker;
 use broker_core::definition::{Definition, is_queue_key};
 use broker_core::host;
 use broker_core::journal::{EntryKind, PageEntry, PageKey, Turn};
-use broker_core::message::Records;
 use broker_core::queue::handle::{QueueHandle, QueueId};
 use broker_core::recovery::{Recovery, Restored};
 use broker_core::vhost::reserve_queue_ids;
-use tracing::{error, info};
+use tracing::info;
 
+use super::pager::read_page;
 use crate::clock::Clock;
-use crate::store::pages::{PageAt, Pages};
-use crate::store::{Change, Identity, Lsn, Map, RealDisk, Replay, StoreError};
+use crate::store::pages::{MissingSegment, PageAt, Pages};
+use crate::store::{
+    Change, DamageAlarm, FINDS_MAX, Finding, Identity, Lsn, Map, RealDisk, Replay, Severity,
+    StoreError,
+};
 
 /// Entries of pages that go in one record of the log.
 const ORPHANS_MAX: usize = 1_000;
@@ -29,13 +32,21 @@ pub(crate) struct Recovering {
     ids: HashMap<Vec<u8>, u64>,
     /// The highest id of a queue that anything speaks of.
     last_id: u64,
+    /// What cannot be used, although its checksums hold.
+    unusable: Vec<String>,
 }
 
 impl Recovering {
+    fn note(&mut self, what: String) {
+        if self.unusable.len() < FINDS_MAX {
+            self.unusable.push(what);
+        }
+    }
+
     fn put(&mut self, key: &[u8], value: &[u8]) {
         if key.starts_with(PageKey::PREFIX) {
             if let Err(cause) = self.recovery.page(key, value) {
-                error!(%cause, "the entry of a page cannot be used");
+                self.note(format!("the entry of a page cannot be used: {cause}"));
             }
         } else if is_queue_key(key)
             && let Ok(Definition::Queue(_, _, id)) = Definition::read(key, value)
@@ -87,7 +98,7 @@ impl Replay for Recovering {
     fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]) {
         self.note_ids(kind, payload);
         if let Err(damaged) = self.recovery.entry(host::Lsn(lsn.0), kind, payload) {
-            error!(%damaged, "a record of the log cannot be used");
+            self.note(format!("a record of the log cannot be used: {damaged}"));
         }
     }
 }
@@ -96,6 +107,7 @@ impl Replay for Recovering {
 pub(crate) struct FoundMessages {
     restored: Restored,
     last_id: u64,
+    unusable: Vec<String>,
 }
 
 impl Recovering {
@@ -105,13 +117,19 @@ impl Recovering {
         FoundMessages {
             restored: self.recovery.finish(),
             last_id: self.last_id,
+            unusable: self.unusable,
         }
     }
 }
 
 impl FoundMessages {
     /// Opens the pages that are in use.
-    pub(crate) fn open_pages(&self, node: [u8; 16], dir: &Path) -> Result<Pages, StoreError> {
+    pub(crate) fn open_pages(
+        &self,
+        node: [u8; 16],
+        dir: &Path,
+        alarm: &DamageAlarm,
+    ) -> Result<Pages, StoreError> {
         let queues = self.restored.queues.iter();
         let named = queues.flat_map(|queue| queue.pages.iter().chain(&queue.dead_pages));
         let opened = Pages::open(
@@ -124,8 +142,13 @@ impl FoundMessages {
             crate::store::pages::SEGMENT_BYTES,
             named.map(at),
         )?;
-        for missing in &opened.missing {
-            error!(?missing, "a file with messages is missing: they are lost");
+        for MissingSegment { path, pages, .. } in opened.missing {
+            let what = format!("missing, with {pages} pages of messages: they are lost");
+            alarm.raise(Finding::error(path, None, what));
+        }
+        for path in opened.broken {
+            let what = "the header's checksum does not hold; whole pages are served";
+            alarm.raise(Finding::error(path, Some(0), what));
         }
         Ok(opened.pages)
     }
@@ -137,9 +160,22 @@ pub(crate) fn restore(
     found: FoundMessages,
     pages: &Pages,
     is_clean: bool,
-    clock: Clock,
+    (clock, alarm): (Clock, &DamageAlarm),
 ) {
-    let FoundMessages { restored, last_id } = found;
+    let FoundMessages {
+        restored,
+        last_id,
+        unusable,
+    } = found;
+    let without_file = |what: String| Finding {
+        severity: Severity::Error,
+        path: None,
+        offset: None,
+        what,
+    };
+    for what in unusable {
+        alarm.raise(without_file(what));
+    }
     let queues = durable_queues(broker);
     // A letter that moved before its target has its own messages would take their ordinals.
     let vhosts = broker.vhosts();
@@ -150,7 +186,10 @@ pub(crate) fn restore(
         let Some(handle) = queues.get(&queue.queue) else {
             continue;
         };
-        let read = |page: &PageEntry| read(page, pages);
+        let read = |page: &PageEntry| {
+            let read = read_page(pages, at(page));
+            read.map_err(|find| alarm.raise(find)).ok()
+        };
         handle.restore(clock.now(), queue, is_clean, read);
         messages += handle.counts().ready;
     }
@@ -161,10 +200,9 @@ pub(crate) fn restore(
     delete_orphans(broker, &restored.orphans);
     let tally = restored.tally;
     if tally.vanished > 0 {
-        error!(
-            messages = tally.vanished,
-            "messages left their pages for nowhere: they are lost"
-        );
+        let count = tally.vanished;
+        let what = format!("{count} messages left their pages for nowhere: they are lost");
+        alarm.raise(without_file(what));
     }
     info!(
         messages,
@@ -193,15 +231,6 @@ fn delete_orphans(broker: &Broker, orphans: &[PageKey]) {
     for some in orphans.chunks(ORPHANS_MAX) {
         journal.append_changes(some.iter().map(PageKey::deleted).collect());
     }
-}
-
-/// The messages of a page; none if it cannot be read.
-fn read(page: &PageEntry, pages: &Pages) -> Option<Records> {
-    let bytes = pages.read(at(page)).map_err(|cause| cause.to_string());
-    let records = bytes.and_then(|bytes| Records::decode(&bytes).map_err(|why| why.to_string()));
-    records
-        .inspect_err(|cause| error!(cause, segment = page.segment, "a page cannot be read"))
-        .ok()
 }
 
 fn at(page: &PageEntry) -> PageAt {
