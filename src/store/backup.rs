@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::disk::{Disk, File};
-use super::group::{BLOCK_BYTES, GroupHeader};
+use super::group::{BLOCK_BYTES, GroupHeader, LogHeader};
 use super::logdir::{FIRST_GROUP_AT, LogDir, LogFile, file_path, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::record::Change;
@@ -194,7 +194,16 @@ impl Copying<'_> {
         let failed = StoreError::io("write", &target);
         let mut bytes = 0;
         if let Some(header) = from.header {
-            let block = read(&from, 0, BLOCK_BYTES)?;
+            let block = match from.damaged {
+                true => read(&from, 0, BLOCK_BYTES)?,
+                // The copy ends with its last group.
+                false => LogHeader {
+                    is_filled: false,
+                    ..header
+                }
+                .encode(identity)
+                .to_vec(),
+            };
             to.pwrite(&block, 0).map_err(failed)?;
             let groups = self.copy_groups((&from, header.epoch), (&*to, &target), lsn)?;
             bytes = BLOCK_BYTES as u64 + groups;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::logdir::{Horizon, LogDir, file_path, reserve_path};
 use super::node::{NodeFile, NodeState};
-use super::options::StoreOptions;
+use super::options::{Durability, StoreOptions};
 use super::recover::remove_if_there;
 use super::writer::{
     Active, Files, LogSite, RESERVE_FILES, ReadyFile, ReserveFile, Span, create_file,
@@ -61,6 +61,7 @@ impl Epoch {
             begins_after: last,
             on_device,
             file_bytes: options.log_file_bytes,
+            syncs: options.durability == Durability::Fsync,
         };
         let written = log.last_written().map_or(1, |number| number + 1);
         let number = written.max(node.state.first_file);
@@ -117,6 +118,10 @@ fn spans(log: &LogDir, number: u64, next: Lsn) -> VecDeque<Span> {
 fn first_file(site: &LogSite, log: &LogDir, number: u64) -> Result<Option<Active>, StoreError> {
     let prepared = log.files.iter().find(|file| file.number == number);
     if let Some(file) = prepared.filter(|file| file.bytes <= site.file_bytes) {
+        // A killed run may have left it with a size that only the system's cache knows.
+        file.file
+            .sync_data()
+            .map_err(StoreError::io("sync", &file.path))?;
         return Ok(Some(Active::new(
             number,
             Arc::clone(&file.file),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::StoreError;
-use super::replay::Damage;
+use super::replay::{Damage, UNKNOWN};
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,9 +78,10 @@ impl Finding {
             first,
             records,
         } = damage;
-        let what = match records {
+        let what = match *records {
             0 => format!("the header is damaged; the records behind it are read{remark}"),
             1 => format!("record {first} is damaged{remark}"),
+            UNKNOWN => format!("cut short: records from {first} on may be missing{remark}"),
             _ => {
                 let last = first.0.saturating_add(records - 1);
                 format!("records {first} to {last} are damaged or missing{remark}")

@@ -49,6 +49,8 @@ pub(super) struct LogHeader {
     /// The last record in the files before it. Mostly the one before `first`; but without syncs,
     /// or after damage, a start may find less in the log than in the catalogue.
     pub(super) follows: Lsn,
+    /// The file had its size, durably, before it was begun: a shorter one was cut.
+    pub(super) is_filled: bool,
 }
 
 impl LogHeader {
@@ -60,7 +62,7 @@ impl LogHeader {
 
     /// The file's first block.
     pub(super) fn encode(&self, identity: &Identity) -> [u8; BLOCK_BYTES] {
-        let mut fields = Vec::with_capacity(48);
+        let mut fields = Vec::with_capacity(49);
         for field in [
             self.epoch,
             self.number,
@@ -71,6 +73,7 @@ impl LogHeader {
         ] {
             fields.extend_from_slice(&field.to_le_bytes());
         }
+        fields.push(u8::from(self.is_filled));
         let header = write_header(Magic::Log, identity, &fields);
         let mut block = [0; BLOCK_BYTES];
         block[..header.len()].copy_from_slice(&header);
@@ -87,6 +90,7 @@ impl LogHeader {
             synced: Lsn(cursor.u64()?),
             file_bytes: cursor.u64()?,
             follows: Lsn(cursor.u64()?),
+            is_filled: cursor.u8()? == 1,
         })
     }
 }
@@ -111,6 +115,12 @@ impl GroupHeader {
     /// The LSN after the group's last record.
     pub(super) fn next(&self) -> Lsn {
         Lsn(self.first.0.saturating_add(u64::from(self.records)))
+    }
+
+    /// Whether what says so of `epoch` was written when the group's first record was known to be
+    /// on the device.
+    pub(super) fn is_synced_at(&self, epoch: u64, synced: Lsn) -> bool {
+        epoch == self.epoch && synced >= self.first
     }
 
     /// Where the group's records begin.
@@ -263,6 +273,7 @@ mod tests {
             synced: Lsn(9),
             file_bytes: 1 << 26,
             follows: Lsn(6),
+            is_filled: false,
         };
         let cases = [(10, 0, true), (9, 0, false), (9, 8, false), (9, 9, true)];
         for (from, known, reaches) in cases.into_iter().chain([(7, 9, true), (6, 9, false)]) {
@@ -280,6 +291,7 @@ mod tests {
             synced: Lsn(2),
             file_bytes: 1 << 26,
             follows: Lsn(1),
+            is_filled: true,
         };
         let block = header.encode(&IDENTITY);
         let path = std::path::Path::new("log");

@@ -71,7 +71,7 @@ pub use self::layout::Identity;
 pub use self::options::{Durability, StoreOptions};
 pub use self::record::{Change, KEY_MAX_BYTES};
 pub use self::recover::{Map, Recovered, Report};
-pub use self::replay::{Damage, Place, Sink};
+pub use self::replay::{Damage, Place, Sink, UNKNOWN};
 pub use self::syncs::{SYNC_TIME_BOUNDS, Syncs};
 
 /// A record's place in the log: log sequence number. They count from 1 without gaps.

@@ -100,6 +100,8 @@ pub(super) struct LogSite {
     /// The last record on the device in the log when it began.
     pub(super) on_device: Lsn,
     pub(super) file_bytes: u64,
+    /// Files are synced, so one that was ever filled has its size.
+    pub(super) syncs: bool,
 }
 
 impl LogSite {
@@ -338,6 +340,7 @@ impl Active {
             synced,
             file_bytes: self.capacity,
             follows: site.before(group.first),
+            is_filled: site.syncs && self.filled == self.capacity,
         };
         self.file.pwrite(&header.encode(&site.identity), 0)?;
         self.file.pwrite(&group.bytes, FIRST_GROUP_AT)

@@ -162,17 +162,16 @@ impl Trial<'_> {
             (Ok(_), Telling::Must) => return Err("the start does not refuse".into()),
             (Ok(life), _) => life,
         };
-        let mut alarm = life.opened.store.damage().found().named;
+        let mut alarm = Vec::new();
         if again {
             // What is lost is not lost again, nor comes back.
-            life.end();
+            alarm = life.end();
             life = Life::begin(self.dir).map_err(|why| format!("the second start: {why}"))?;
         }
         let found = self.drain(&life);
         // The snapshot is checked in the background, before a checkpoint that is asked for.
         let checkpoint = life.opened.store.checkpoint();
-        alarm.extend(life.opened.store.damage().found().named);
-        life.end();
+        alarm.extend(life.end());
         checkpoint.map_err(|error| error.to_string())?;
         self.compare("the alarm", self.verdict.alarm, &alarm)?;
         if self.name.starts_with("catalogue") && errors.is_empty() != alarm.is_empty() {

@@ -17,7 +17,7 @@ use crate::cli::store::check;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::serve::opening::{Opened, create_defaults};
-use crate::store::Owner;
+use crate::store::{Finding, Owner};
 
 /// How long something that happens on another thread may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,11 +116,13 @@ impl Life {
         self.end();
     }
 
-    /// An end that leaves in the log what is only there.
-    pub(super) fn end(self) {
+    /// An end that leaves in the log what is only there. Returns what the alarm says.
+    pub(super) fn end(self) -> Vec<Finding> {
         self.opened.pager.stop();
+        let alarm = Arc::clone(self.opened.store.damage());
         let closed = self.opened.store.clone().close();
         closed.expect("the store closes");
+        alarm.found().named
     }
 
     /// Has everything written to pages that only the log has.
