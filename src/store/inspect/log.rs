@@ -61,8 +61,12 @@ impl Inspection {
             let Some(header) = file.header else {
                 if file.damaged {
                     let what = "the header is damaged, and no record of the file counts";
-                    let finding = Finding::warning(&file.path, Some(0), what);
-                    found.findings.push(finding);
+                    // With records behind it, it was in use.
+                    let was_used = files[index + 1..].iter().any(|file| file.header.is_some());
+                    found.findings.push(match was_used {
+                        true => Finding::error(&file.path, Some(0), what),
+                        false => Finding::warning(&file.path, Some(0), what),
+                    });
                 }
                 found
                     .files

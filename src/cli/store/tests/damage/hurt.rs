@@ -95,36 +95,31 @@ impl Hurt {
     pub(super) fn inflict(&self, path: &Path, bytes: &[u8]) -> Vec<Range<u64>> {
         let length = bytes.len() as u64;
         let mut hurt = bytes.to_vec();
-        match *self {
-            Hurt::Flip { at, bit } => hurt[at as usize] ^= 1 << bit,
-            Hurt::Zero { at } => hurt[at as usize..(at + BLOCK).min(length) as usize].fill(0),
-            Hurt::Cut { at } => hurt.truncate(at as usize),
+        let changed = match *self {
+            Hurt::Flip { at, bit } => {
+                hurt[at as usize] ^= 1 << bit;
+                vec![at..at + 1]
+            }
+            Hurt::Zero { at } => {
+                let end = (at + BLOCK).min(length);
+                hurt[at as usize..end as usize].fill(0);
+                let is_other = |at: &u64| bytes[*at as usize] != 0;
+                (at..end).filter(is_other).map(|at| at..at + 1).collect()
+            }
+            Hurt::Cut { at } => {
+                hurt.truncate(at as usize);
+                vec![at..length]
+            }
             Hurt::Remove => {
                 fs::remove_file(path).expect("removed");
                 return vec![0..length];
             }
-            Hurt::Replace => hurt = b"Nobody's file, for all we know.".repeat(300),
-        }
-        fs::write(path, &hurt).expect("written");
-        differences(bytes, &hurt)
-    }
-}
-
-/// Where two contents differ; what one lacks at its end differs.
-fn differences(one: &[u8], other: &[u8]) -> Vec<Range<u64>> {
-    let shared = one.len().min(other.len());
-    let mut found: Vec<Range<u64>> = Vec::new();
-    for at in 0..shared {
-        if one[at] != other[at] {
-            let at = at as u64;
-            match found.last_mut() {
-                Some(last) if last.end == at => last.end += 1,
-                _ => found.push(at..at + 1),
+            Hurt::Replace => {
+                hurt = b"Nobody's file, for all we know.".repeat(300);
+                vec![0..length]
             }
-        }
+        };
+        fs::write(path, &hurt).expect("written");
+        changed
     }
-    if one.len() > other.len() {
-        found.push(shared as u64..one.len() as u64);
-    }
-    found
 }

@@ -88,6 +88,8 @@ pub(super) struct Reference {
     recorder: Recorder,
     /// The numbers of the messages in each page, by segment and offset, then by ordinal.
     contents: HashMap<(u64, u64), BTreeMap<u64, u32>>,
+    /// The state if nothing is lost.
+    whole: State,
 }
 
 /// The bytes before what a page holds.
@@ -117,8 +119,10 @@ impl Reference {
             pages: Vec::new(),
             recorder,
             contents: HashMap::new(),
+            whole: State::default(),
         };
         reference.read_pages(&inspection);
+        reference.whole = reference.work_out(&Lost::default());
         reference
     }
 
@@ -185,6 +189,13 @@ impl Reference {
 
     /// The state without what is lost.
     pub(super) fn without(&self, lost: &Lost) -> State {
+        match *lost == Lost::default() {
+            true => self.whole.clone(),
+            false => self.work_out(lost),
+        }
+    }
+
+    fn work_out(&self, lost: &Lost) -> State {
         let (map, checked) = self.replayed(lost);
         let mut state = State::default();
         let mut names = HashMap::new();

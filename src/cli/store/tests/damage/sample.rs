@@ -15,14 +15,35 @@ use crate::cli::store::check;
 use crate::store::{Finding, Severity};
 
 /// Failures that are shown.
-const SHOWN: usize = 400;
+const SHOWN: usize = 8;
+
+/// With so many samples every kind of file has been hit where it matters.
+const ENOUGH: u64 = 500;
 
 /// Tries samples and remembers how they went.
 pub(super) struct Bench<'a> {
     subjects: Vec<Subject<'a>>,
     published: &'a Published,
     failures: Mutex<Vec<String>>,
-    counts: Mutex<BTreeMap<String, u64>>,
+    tallies: Mutex<BTreeMap<String, Tally>>,
+}
+
+/// How samples of a kind went.
+#[derive(Debug, Default)]
+struct Tally {
+    samples: u64,
+    /// The start refused.
+    refused: u64,
+    /// The alarm was raised.
+    raised: u64,
+    /// Messages or definitions were lost.
+    costly: u64,
+}
+
+/// How a sample went.
+enum Outcome {
+    Refused,
+    Served { is_raised: bool, is_costly: bool },
 }
 
 /// A directory, with its files by kind.
@@ -74,7 +95,7 @@ impl<'a> Bench<'a> {
             subjects: subjects.collect(),
             published,
             failures: Mutex::default(),
-            counts: Mutex::default(),
+            tallies: Mutex::default(),
         }
     }
 
@@ -119,7 +140,7 @@ impl<'a> Bench<'a> {
             dir: &dir,
         };
         let outcome = trial.run(again);
-        *self.counts.lock().entry(kind.clone()).or_default() += 1;
+        self.count(kind, &outcome);
         if let Err(why) = outcome {
             let source = subject.reference.dir.file_name().unwrap_or_default();
             let text = format!(
@@ -132,10 +153,39 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Fails if anything did.
+    fn count(&self, kind: &str, outcome: &Result<Outcome, String>) {
+        let mut tallies = self.tallies.lock();
+        let tally = tallies.entry(kind.to_owned()).or_default();
+        tally.samples += 1;
+        match outcome {
+            Ok(Outcome::Served {
+                is_raised,
+                is_costly,
+            }) => {
+                tally.raised += u64::from(*is_raised);
+                tally.costly += u64::from(*is_costly);
+            }
+            Ok(Outcome::Refused) => tally.refused += 1,
+            Err(_) => {}
+        }
+    }
+
+    /// Fails if anything did, or if so many samples were too kind.
     pub(super) fn tell(&self) {
-        let failures = self.failures.lock();
+        let (failures, tallies) = (self.failures.lock(), self.tallies.lock());
         assert!(failures.is_empty(), "{}\n", failures.join("\n"));
+        eprintln!("{tallies:#?}");
+        let samples: u64 = tallies.values().map(|tally| tally.samples).sum();
+        if samples < ENOUGH {
+            return;
+        }
+        for kind in ["catalogue", "definitions.snapshot", "log", "node", "pages"] {
+            let tally = &tallies[kind];
+            assert!(tally.raised > 0, "{kind}: {tally:?}");
+        }
+        for kind in ["log", "pages"] {
+            assert!(tallies[kind].costly > 0, "{kind}: {:?}", tallies[kind]);
+        }
     }
 }
 
@@ -149,7 +199,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn run(&self, again: bool) -> Result<(), String> {
+    fn run(&self, again: bool) -> Result<Outcome, String> {
         let report = check::examine(self.dir).map_err(|error| format!("not checked: {error}"))?;
         let errors = report.findings.into_iter();
         let errors: Vec<Finding> = errors
@@ -157,7 +207,10 @@ impl Trial<'_> {
             .collect();
         self.compare("store check", self.verdict.check, &errors)?;
         let mut life = match (Life::begin(self.dir), self.verdict.refusal) {
-            (Err(why), Telling::Must | Telling::May) => return self.check_refusal(&why, &errors),
+            (Err(why), Telling::Must | Telling::May) => {
+                self.check_refusal(&why, &errors)?;
+                return Ok(Outcome::Refused);
+            }
             (Err(why), Telling::Never) => return Err(format!("the start refuses: {why}")),
             (Ok(_), Telling::Must) => return Err("the start does not refuse".into()),
             (Ok(life), _) => life,
@@ -177,7 +230,12 @@ impl Trial<'_> {
         if self.name.starts_with("catalogue") && errors.is_empty() != alarm.is_empty() {
             return Err(format!("check finds {errors:?}, the start {alarm:?}"));
         }
-        self.compare_states(&found?)
+        let found = found?;
+        self.compare_states(&found)?;
+        Ok(Outcome::Served {
+            is_raised: !alarm.is_empty(),
+            is_costly: difference(self.reference, &Lost::default(), &found).is_some(),
+        })
     }
 
     fn check_refusal(&self, why: &str, errors: &[Finding]) -> Result<(), String> {

@@ -80,8 +80,10 @@ fn body(number: u32) -> Vec<u8> {
 
 /// The number of a message, if this is the body it was published with.
 pub(super) fn number(found: &[u8]) -> Option<u32> {
-    let number = u32::from_le_bytes(*found.first_chunk()?);
-    (found == body(number)).then_some(number)
+    let (rest, crc) = found.split_last_chunk()?;
+    let is_whole = crc32c::crc32c(rest) == u32::from_le_bytes(*crc);
+    let number = u32::from_le_bytes(*rest.first_chunk()?);
+    is_whole.then_some(number)
 }
 
 /// A broker of this process.
@@ -245,7 +247,6 @@ impl Scene {
         self.reject(&mut writer, &life);
         self.transact(&mut writer);
         self.change_definitions(&mut writer, &life);
-        self.page_transient(&mut writer, &life);
         for _ in 0..4 {
             for queue in ["late", "mixed", "plain"] {
                 self.publish(&mut writer, queue, 6);
@@ -270,6 +271,7 @@ impl Scene {
         }
         writer.take("late", 0..3, &life);
         self.transact(&mut writer);
+        self.page_transient(&mut writer, &life);
         life.photograph(dir, &self.killed);
         writer.client.hang_up();
         life.close();
