@@ -220,6 +220,7 @@ fn listen(
             max_body_bytes: config.management_max_body_bytes,
             memory_limit: alarm_limits(config).memory,
             disk_limit: alarm_limits(config).disk,
+            damage: Arc::clone(running.store.damage()),
         };
         let (store, pager) = (running.store.clone(), Arc::clone(&running.pager));
         let backups = Backups::new(store, pager, &config.data_dir);

@@ -217,9 +217,10 @@ impl Client {
         while !self.out.is_empty() {
             let mut slices = Vec::new();
             self.out.slices(&mut slices);
-            let piece = slices.iter().flat_map(|slice| slice.iter().copied());
             let before = bytes.len();
-            bytes.extend(piece);
+            slices
+                .iter()
+                .for_each(|slice| bytes.extend_from_slice(slice));
             self.out.advance(bytes.len() - before);
         }
         self.hear(&bytes);
