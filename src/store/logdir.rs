@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, File};
-use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
+use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GROUP_MAX_BYTES, GroupHeader, LogHeader};
 use super::layout::{HEADER_BYTES, Header, Identity, Magic, read_header};
 use super::writer::RESERVE_FILES;
 use super::{Lsn, StoreError};
@@ -105,7 +105,7 @@ impl LogFile {
             Header::Damaged => self.damaged = true,
         }
         match self.header {
-            None if self.damaged => self.search_header(expected),
+            None if self.damaged => self.search_header(expected, self.bytes),
             None => self.assume_header(expected),
             Some(_) => Ok(()),
         }
@@ -115,7 +115,7 @@ impl LogFile {
     /// was cut off with that group's write, unless the group was synced, and the header with it.
     fn assume_header(&mut self, identity: &Identity) -> Result<(), StoreError> {
         let Some(first) = self.group_at(identity, FIRST_GROUP_AT)? else {
-            return Ok(());
+            return self.search_header(identity, GROUP_MAX_BYTES as u64);
         };
         let second = self.group_at(identity, first.end())?;
         self.damaged = second.is_some_and(|second| first.is_synced_at(second.epoch, second.synced));
@@ -123,13 +123,13 @@ impl LogFile {
         Ok(())
     }
 
-    /// Takes what a header says from the first group that there is. One behind the file's first
+    /// Takes what a header says from the first group in so many bytes. One behind the file's first
     /// says that there was one before it if that was synced.
-    fn search_header(&mut self, identity: &Identity) -> Result<(), StoreError> {
+    fn search_header(&mut self, identity: &Identity, within: u64) -> Result<(), StoreError> {
         let mut at = FIRST_GROUP_AT;
         let counts =
             |group: &GroupHeader| group.offset == FIRST_GROUP_AT || group.synced >= group.follows;
-        while at < self.bytes {
+        while at < self.bytes.min(within) {
             if let Some(group) = self.group_at(identity, at)?.filter(counts) {
                 self.header = Some(self.header_of(&group));
                 self.damaged = true;
@@ -248,7 +248,7 @@ impl LogDir {
         let abandoned = |header: &LogHeader| horizon.abandons(header.epoch, header.first);
         let files = self.files.iter_mut().filter(|file| file.number < last);
         for file in files.filter(|file| file.header.is_none() && !file.damaged) {
-            file.search_header(identity)?;
+            file.search_header(identity, file.bytes)?;
             file.header = file.header.filter(|header| !abandoned(header));
         }
         Ok(())
