@@ -1,4 +1,4 @@
-//! What happens to a file: a bit flips, a block is zeroed, it is cut, goes, or is replaced.
+//! What happens to a file: a bit flips, blocks are zeroed, it is cut, goes, or is replaced.
 
 use std::fs;
 use std::ops::Range;
@@ -52,8 +52,8 @@ fn walk(dir: &Path, below: &Path, found: &mut Vec<PathBuf>) {
 pub(super) enum Hurt {
     /// One bit.
     Flip { at: u64, bit: u8 },
-    /// 4096 bytes, from a multiple of that on.
-    Zero { at: u64 },
+    /// So many blocks of 4096 bytes.
+    Zero { at: u64, blocks: u64 },
     /// The file ends here.
     Cut { at: u64 },
     /// It is gone.
@@ -84,6 +84,7 @@ impl Hurt {
             },
             60..75 => Hurt::Zero {
                 at: at - at % BLOCK,
+                blocks: *random.pick(&[1, 1, 1, 2, 4, 12]),
             },
             75..90 => Hurt::Cut { at },
             90..95 => Hurt::Remove,
@@ -100,8 +101,8 @@ impl Hurt {
                 hurt[at as usize] ^= 1 << bit;
                 vec![at..at + 1]
             }
-            Hurt::Zero { at } => {
-                let end = (at + BLOCK).min(length);
+            Hurt::Zero { at, blocks } => {
+                let end = (at + blocks * BLOCK).min(length);
                 hurt[at as usize..end as usize].fill(0);
                 let is_other = |at: &u64| bytes[*at as usize] != 0;
                 (at..end).filter(is_other).map(|at| at..at + 1).collect()
