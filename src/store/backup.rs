@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::disk::{Disk, File};
-use super::group::{BLOCK_BYTES, GroupHeader, LogHeader};
+use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
 use super::logdir::{FIRST_GROUP_AT, LogDir, LogFile, file_path, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::record::Change;
@@ -198,7 +198,7 @@ impl Copying<'_> {
                 true => read(&from, 0, BLOCK_BYTES)?,
                 // The copy ends with its last group.
                 false => LogHeader {
-                    is_filled: false,
+                    filled: 0,
                     ..header
                 }
                 .encode(identity)
@@ -233,7 +233,12 @@ impl Copying<'_> {
                 break;
             }
             let length = (group.end() - at) as usize;
-            let whole = read(from, at, length)?;
+            let mut whole = read(from, at, length)?;
+            // As in the header.
+            let group = GroupHeader { filled: 0, ..group };
+            if let Some(header) = whole.get_mut(..GROUP_HEADER_BYTES) {
+                group.seal_header(&self.site.identity, header);
+            }
             to.pwrite(&whole, at)
                 .map_err(StoreError::io("write", target))?;
             at += length as u64;

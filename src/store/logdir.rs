@@ -171,14 +171,8 @@ impl LogFile {
             synced: group.synced,
             file_bytes: self.bytes,
             follows: group.follows,
-            is_filled: false,
+            filled: group.filled,
         }
-    }
-
-    /// Whether the file is shorter than it was when it was begun.
-    pub(super) fn is_cut(&self) -> bool {
-        let cut = |header: LogHeader| header.is_filled && self.bytes < header.file_bytes;
-        self.header.is_some_and(cut)
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) fn replay(
         files,
         identity,
         expected: range.from(),
+        filled: 0,
         range,
         sink,
         window: Window::new(),
@@ -134,6 +135,8 @@ struct Reader<'a> {
     range: Range,
     /// The next record's LSN.
     expected: Lsn,
+    /// What the file that is being read had once, by the last header of it that was read.
+    filled: u64,
     sink: &'a mut dyn Sink,
     window: Window,
     progress: Progress,
@@ -234,6 +237,7 @@ impl<'a> Reader<'a> {
             return Ok(GoOn::Nowhere);
         };
         self.expected = self.expected.max(header.first);
+        self.filled = header.filled;
         if file.damaged {
             self.report(file, 0, self.expected, 0);
         }
@@ -415,6 +419,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.expected = header.next();
+        self.filled = self.filled.max(header.filled);
         self.found.reached = self.found.reached.max(self.expected.before());
         self.progress.tell(self.window.bytes_read, Instant::now());
         Ok(GoOn::At(header.end()))
@@ -448,7 +453,7 @@ impl<'a> Reader<'a> {
     /// Ends the log at a place; notes if a group was begun there.
     fn end_torn(&mut self, index: usize, at: u64) -> Result<GoOn, StoreError> {
         let file = &self.files[index];
-        if file.is_cut() {
+        if file.bytes < self.filled {
             self.report(file, file.bytes, self.expected, UNKNOWN);
             return Ok(GoOn::Nowhere);
         }

@@ -138,6 +138,12 @@ impl Active {
         }
     }
 
+    /// Up to where the file has blocks that a power loss does not take. What a group adds is synced
+    /// with it, before the next one is written.
+    fn durable_bytes(&self, site: &LogSite) -> u64 {
+        if site.syncs { self.filled } else { 0 }
+    }
+
     fn takes(&self, bytes: u64) -> bool {
         self.at.max(FIRST_GROUP_AT) + bytes <= self.capacity
     }
@@ -281,7 +287,7 @@ impl Writer {
         let path = file_path(&site.log_dir, active.number);
         let length = group.bytes.len();
         let at = active.at.max(FIRST_GROUP_AT);
-        seal(&site, active.number, at, group, synced);
+        seal(&site, (active, at), group, synced);
         pad(&mut group.bytes, whole_blocks(length));
         let end = at + group.bytes.len() as u64;
         let before = active.filled;
@@ -340,7 +346,7 @@ impl Active {
             synced,
             file_bytes: self.capacity,
             follows: site.before(group.first),
-            is_filled: site.syncs && self.filled == self.capacity,
+            filled: self.durable_bytes(site),
         };
         self.file.pwrite(&header.encode(&site.identity), 0)?;
         self.file.pwrite(&group.bytes, FIRST_GROUP_AT)
@@ -353,11 +359,12 @@ fn pad(bytes: &mut Vec<u8>, length: usize) {
     bytes.resize(length, 0);
 }
 
-fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced: Lsn) {
+fn seal(site: &LogSite, (file, offset): (&Active, u64), group: &mut OpenGroup, synced: Lsn) {
     let header = GroupHeader {
         epoch: site.horizon.epoch,
-        number,
+        number: file.number,
         offset,
+        filled: file.durable_bytes(site),
         first: group.first,
         synced,
         follows: site.before(group.first),

@@ -163,14 +163,25 @@ fn a_filled_file_that_is_shorter_was_cut() {
 }
 
 #[test]
-fn a_file_that_grew_and_is_cut_has_a_torn_tail() {
+fn a_file_that_grew_and_is_shorter_was_cut_as_its_groups_know() {
     let site = site(10);
     cut(&site, 1, 3 * 4096 + 80);
     let (_driven, recovered) = site.open();
     assert_eq!(keys(&recovered), ["a", "b"]);
+    let end = 3 * 4096 + 80;
+    assert_eq!(recovered.report.damage, [damage(1, end, 3, UNKNOWN)]);
+    assert!(recovered.report.torn_tail.is_none());
+}
+
+#[test]
+fn a_file_cut_behind_the_group_that_made_it_grow_has_a_torn_tail() {
+    let site = site(10);
+    cut(&site, 1, 2 * 4096 + 80);
+    let (_driven, recovered) = site.open();
+    assert_eq!(keys(&recovered), ["a"]);
     assert_eq!(recovered.report.damage, []);
     let torn = recovered.report.torn_tail.expect("a torn tail");
-    assert_eq!((torn.path, torn.offset), (log_file(1), 3 * 4096));
+    assert_eq!((torn.path, torn.offset), (log_file(1), 2 * 4096));
 }
 
 #[test]

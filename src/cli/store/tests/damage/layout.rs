@@ -96,7 +96,8 @@ fn groups(bytes: &[u8], number: u64) -> Vec<Group> {
     let mut at = BLOCK;
     while at + GROUP_HEADER <= bytes.len() as u64 {
         let is_own = bytes[at as usize..].starts_with(b"LVGP")
-            && [epoch, number, at] == [8, 16, 24].map(|field| u64_at(bytes, at + field));
+            && [epoch, number] == [8, 16].map(|field| u64_at(bytes, at + field))
+            && at / BLOCK == u32_at(bytes, at + 24);
         if !is_own {
             break;
         }

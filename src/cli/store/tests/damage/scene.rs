@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use amqp_codec::{FieldTable, FieldValue, basic, confirm, exchange, queue, tx};
 use broker_core::access::{HashAlgorithm, Permission, User};
 use broker_core::queue::Command;
+use broker_core::queue::handle::Deletion;
 use tokio::sync::Notify;
 
 use super::client::Client;
@@ -124,7 +125,29 @@ impl Life {
         let alarm = Arc::clone(self.opened.store.damage());
         let closed = self.opened.store.clone().close();
         closed.expect("the store closes");
+        self.forget();
         alarm.found().named
+    }
+
+    /// Queues know their vhost and it them, which nobody minds in a process that ends. Nothing of
+    /// this reaches the log, which is closed.
+    fn forget(self) {
+        for vhost in self.opened.broker.vhosts() {
+            let queues: Vec<_> = {
+                let topology = vhost.topology();
+                let handles = topology.queues().map(|entry| Arc::clone(&entry.handle));
+                handles.collect()
+            };
+            for queue in queues {
+                let delete = Command::Delete {
+                    if_unused: false,
+                    if_empty: false,
+                    reply: None,
+                    reason: Deletion::Requested,
+                };
+                queue.submit(self.clock.now(), delete);
+            }
+        }
     }
 
     /// Has everything written to pages that only the log has.
