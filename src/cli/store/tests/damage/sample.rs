@@ -175,12 +175,6 @@ impl<'a> Bench<'a> {
         let (failures, tallies) = (self.failures.lock(), self.tallies.lock());
         assert!(failures.is_empty(), "{}\n", failures.join("\n"));
         eprintln!("{tallies:#?}");
-        eprintln!(
-            "FDS {}",
-            std::fs::read_dir("/proc/self/fd")
-                .map(|d| d.count())
-                .unwrap_or(0)
-        );
         let samples: u64 = tallies.values().map(|tally| tally.samples).sum();
         if samples < ENOUGH {
             return;
