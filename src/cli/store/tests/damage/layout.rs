@@ -30,6 +30,8 @@ impl Record {
 pub(super) struct Group {
     pub(super) at: u64,
     pub(super) first: u64,
+    /// What the file had when it was written.
+    filled: u64,
     pub(super) records: Vec<Record>,
 }
 
@@ -59,6 +61,18 @@ pub(super) struct LogFile {
     pub(super) name: PathBuf,
     /// None: nothing was ever written under this number.
     pub(super) groups: Vec<Group>,
+    /// What it had before it was begun.
+    filled: u64,
+}
+
+impl LogFile {
+    /// What the file had, as far as is known when it ends at `end`: if that is more, it was cut.
+    pub(super) fn filled(&self, end: u64) -> u64 {
+        let whole = self.groups.iter().filter(|group| group.bytes().end <= end);
+        let groups = whole.map(|group| group.filled).max().unwrap_or_default();
+        let header = if end < FILE_HEADER { 0 } else { self.filled };
+        groups.max(header)
+    }
 }
 
 /// The numbered files of the log, in order.
@@ -72,7 +86,15 @@ pub(super) fn log_files(dir: &Path) -> Vec<LogFile> {
         let stem = name.file_stem().and_then(|stem| stem.to_str());
         let number = stem.and_then(|stem| stem.parse().ok()).expect("a number");
         let groups = groups(&bytes, number);
-        LogFile { name, groups }
+        let filled = match groups[..] {
+            [] => 0,
+            _ => u64_at(&bytes, 96),
+        };
+        LogFile {
+            name,
+            groups,
+            filled,
+        }
     })
     .collect()
 }
@@ -123,7 +145,13 @@ fn group(bytes: &[u8], at: u64) -> Group {
         at + GROUP_HEADER + u32_at(bytes, at + 48),
         "a whole group"
     );
-    Group { at, first, records }
+    let filled = u32_at(bytes, at + 28) * BLOCK;
+    Group {
+        at,
+        first,
+        filled,
+        records,
+    }
 }
 
 /// Whether two places share a byte.

@@ -21,6 +21,9 @@ pub(super) enum Telling {
 
 use Telling::{May, Must, Never};
 
+/// More records than any directory here has.
+const RECORDS_MAX: u64 = 100_000;
+
 /// What may come of damage.
 #[derive(Debug)]
 pub(super) struct Verdict {
@@ -187,14 +190,21 @@ fn judge_log(reference: &Reference, name: &Path, hurt: &Hurt, ranges: &[Range<u6
         hits.extend(hit(group, ranges).map(|hit| (group, hit)));
     }
     let header = any(ranges, &(0..FILE_HEADER));
+    let is_known_cut = match hurt {
+        Hurt::Cut { at } if is_last => *at < file.filled(*at),
+        _ => false,
+    };
     let Some((first, _)) = hits.first() else {
-        return judge_header(reference, file, header);
+        return match is_known_cut {
+            true => judge_torn(reference, u64::MAX, true),
+            false => judge_header(reference, file, header),
+        };
     };
     let behind = file.groups.iter().filter(|group| group.at > first.at);
     let is_proven = |group: &&Group| !any(ranges, &group.header());
     let is_torn = is_last && !behind.clone().any(|group| is_proven(&group));
     if is_torn {
-        return judge_torn(reference, first.first);
+        return judge_torn(reference, first.first, is_known_cut);
     }
     let least: BTreeSet<u64> = hits.iter().flat_map(|(_, hit)| hit.least.clone()).collect();
     let most: BTreeSet<u64> = hits.iter().flat_map(|(_, hit)| hit.most.clone()).collect();
@@ -247,19 +257,21 @@ fn judge_header(reference: &Reference, file: &LogFile, is_hit: bool) -> Verdict 
     }
 }
 
-/// Nothing stands behind the damage: the last write may just as well have been cut short.
-fn judge_torn(reference: &Reference, first: u64) -> Verdict {
-    let Some(_) = reference.from else {
+/// Nothing stands behind the damage: the last write may just as well have been cut short, unless
+/// the file is known to have been longer.
+fn judge_torn(reference: &Reference, first: u64, is_known_cut: bool) -> Verdict {
+    if reference.from.is_none() {
         return Verdict {
             alarm: Never,
             check: Must,
             ..Verdict::nothing_lost(Never)
         };
-    };
+    }
+    let telling = if is_known_cut { Must } else { May };
     Verdict {
-        lost: vec![lost((first..u64::MAX.min(first + 100_000)).collect())],
-        alarm: May,
-        check: May,
+        lost: vec![lost((first..first.saturating_add(RECORDS_MAX)).collect())],
+        alarm: telling,
+        check: telling,
         refusal: Never,
     }
 }
