@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use broker_core::access::{HashAlgorithm, User};
-use broker_core::broker::{Broker, Limits, server_properties};
-use broker_core::definition::{Change, Definition, VhostSpec};
+use broker_core::broker::Broker;
 use broker_core::queue::handle::Budget;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,16 +17,17 @@ use tracing::{error, info, warn};
 
 use crate::alarms::{self, disk, memory};
 use crate::allocator;
-use crate::auth::{self, Passwords};
 use crate::clock::Clock;
-use crate::config::{Config, Durability};
+use crate::config::Config;
 use crate::management::{self, Api, Caller, Door, Facts, ImportError};
-use crate::messages::{self, Backups, Keeper, Pager, Recovering, restore_definitions};
-use crate::node::{LogWaiters, Node};
+use crate::messages::{self, Backups, Keeper, Pager};
 use crate::server::{Listeners, PacingTick, Shared, bind};
-use crate::store::{self, Owner, Recovered, Store, StoreError, StoreOptions};
-use crate::timer::Timer;
-use crate::version::{PRODUCT_VERSION, VERSION};
+use crate::store::{Owner, Store, StoreError};
+use crate::version::VERSION;
+
+pub(crate) mod opening;
+
+use self::opening::{Opened, create_defaults};
 
 /// How long connections have to take their connection.close at a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,40 +108,21 @@ struct Running {
 async fn serve(config: Config) -> Result<(), ServeError> {
     let signals = Signals::take()?;
     let clock = Clock::start();
-    let waiters = Arc::new(LogWaiters::default());
     let log_failed = Arc::new(Notify::new());
-    let mut recovering = Recovering::default();
-    let (store, recovered) = open_store(&config, &waiters, &log_failed, &mut recovering)?;
-    let found = recovering.finish();
-    let disk = Arc::new(store::RealDisk);
-    let (dir, node_id) = (&config.data_dir, recovered.node_id);
-    let pages = found.open_pages(disk, dir, node_id, store::pages::SEGMENT_BYTES)?;
-    let pager = Pager::start(pages, store.clone(), clock).map_err(ServeError::Process)?;
-    let resident = usize::try_from(config.resident_bytes).unwrap_or(usize::MAX);
-    let budget = Arc::new(Budget::new(resident));
-    let timer = Timer::new(clock);
+    let Opened {
+        store,
+        pager,
+        budget,
+        timer,
+        node,
+        broker,
+        keeper,
+        is_new,
+    } = Opened::open(&config, clock, &log_failed)?;
     tokio::spawn(Arc::clone(&timer).run());
     let pacing = Arc::<PacingTick>::default();
     tokio::spawn(Arc::clone(&pacing).run());
-    let node = Node::new(
-        store.clone(),
-        Arc::clone(&pager),
-        Arc::clone(&budget),
-        waiters,
-        Arc::clone(&timer),
-        clock,
-    );
-    tokio::spawn(Arc::clone(&node).move_dead_letters());
-    let cluster_name = config
-        .cluster_name
-        .clone()
-        .unwrap_or_else(|| config.node_name.clone());
-    let broker = new_broker(&config, node, &cluster_name);
-    let is_new = recovered.entries.is_empty();
-    let is_clean = recovered.clean;
-    restore_definitions(&broker, &recovered.entries, &config.data_dir, clock.now());
-    messages::restore(&broker, found, pager.pages(), is_clean, clock.now());
-    let keeper = Keeper::new(&broker, store.clone(), move || clock.now());
+    tokio::spawn(node.move_dead_letters());
     store.attach(Arc::clone(&keeper) as Arc<dyn Owner>);
     if is_new {
         create_defaults(&broker, &config, clock)?;
@@ -167,7 +147,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         stop,
         log_failed,
     };
-    listen(&config, cluster_name, &running, &stopped)?;
+    listen(&config, &running, &stopped)?;
     let cause = wait_for_stop(&running, signals).await;
     let outcome = shut_down(running, cause).await;
     if let Some(file) = &config.ready_file {
@@ -175,17 +155,6 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         let _ = std::fs::remove_file(file);
     }
     outcome
-}
-
-fn new_broker(config: &Config, node: Arc<Node>, cluster_name: &str) -> Arc<Broker> {
-    let platform = format!("Leveret {VERSION}");
-    let properties = server_properties(&platform, cluster_name, PRODUCT_VERSION);
-    Broker::new(
-        node,
-        Box::new(Passwords::default()),
-        limits(config),
-        properties,
-    )
 }
 
 /// Keeps messages within their memory, and raises the alarms of memory and disk.
@@ -205,86 +174,6 @@ fn alarm_limits(config: &Config) -> alarms::Limits {
     }
 }
 
-fn open_store(
-    config: &Config,
-    waiters: &Arc<LogWaiters>,
-    log_failed: &Arc<Notify>,
-    recovering: &mut Recovering,
-) -> Result<(Store, Recovered), StoreError> {
-    let mut options = StoreOptions::new(&config.data_dir);
-    options.durability = match config.durability {
-        Durability::Fsync => store::Durability::Fsync,
-        Durability::Os => store::Durability::Os,
-    };
-    options.log_file_bytes = config.log_file_bytes;
-    options.log_max_bytes = config.log_max_bytes;
-    options.checkpoint_log_bytes = config.checkpoint_log_bytes;
-    options.checkpoint_interval = config.checkpoint_interval;
-    let waiters = Arc::clone(waiters);
-    let failed = Arc::clone(log_failed);
-    let (store, recovered) = Store::open(
-        options,
-        Box::new(move |lsn| {
-            waiters.durable(lsn.0);
-            // Also called once when the log stops for good: whoever waits looks at the store.
-            failed.notify_one();
-        }),
-        recovering,
-    )?;
-    info!(dir = %config.data_dir.display(), entries = recovered.entries.len(),
-        clean = recovered.clean, "data directory opened");
-    Ok((store, recovered))
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        channel_max: config.channel_max,
-        frame_max: config.frame_max,
-        initial_frame_max: config.initial_frame_max,
-        heartbeat: config.heartbeat,
-        max_message_size: config.max_message_size,
-        consumer_max_per_channel: config.consumer_max_per_channel,
-        max_connections: config.max_connections,
-        loopback_users: config.loopback_users.clone(),
-    }
-}
-
-/// The vhost, user and permission of a new data directory: one record of the log, so that a
-/// directory with some of them does not exist.
-fn create_defaults(broker: &Broker, config: &Config, clock: Clock) -> Result<(), ServeError> {
-    let failed = |what, error: String| ServeError::Default { what, error };
-    let patterns = &config.default_permissions;
-    let patterns = [&patterns.configure, &patterns.write, &patterns.read].map(String::clone);
-    let defaults = [
-        Definition::Vhost(VhostSpec {
-            name: config.default_vhost.as_str().into(),
-            description: "Default virtual host".into(),
-            tags: Vec::new(),
-        }),
-        Definition::User(User {
-            name: config.default_user.as_str().into(),
-            password_hash: auth::hash(config.default_pass.reveal()),
-            algorithm: HashAlgorithm::Sha256,
-            tags: config.default_user_tags.clone(),
-        }),
-        Definition::Permission {
-            vhost: config.default_vhost.as_str().into(),
-            user: config.default_user.as_str().into(),
-            patterns,
-        },
-    ];
-    for definition in &defaults {
-        broker
-            .restore(definition.clone(), clock.now())
-            .map_err(|error| failed("default_permissions", error))?;
-    }
-    broker
-        .host()
-        .append(defaults.map(Change::Put).to_vec())
-        .map_err(|error| failed("default_user", error.to_string()))?;
-    Ok(())
-}
-
 fn import(broker: &Broker, config: &Config, clock: Clock) -> Result<(), ServeError> {
     let Some(file) = &config.definitions else {
         return Ok(());
@@ -302,7 +191,6 @@ fn import(broker: &Broker, config: &Config, clock: Clock) -> Result<(), ServeErr
 /// Opens all sockets, then says so on standard output and in the ready file.
 fn listen(
     config: &Config,
-    cluster_name: String,
     running: &Running,
     stopped: &watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
@@ -333,13 +221,14 @@ fn listen(
     if let Some(listener) = http {
         let facts = Facts {
             node_name: config.node_name.clone(),
-            cluster_name,
+            cluster_name: opening::cluster_name(config).to_owned(),
             data_dir: config.data_dir.clone(),
             amqp: amqp_addresses.clone(),
             http: http_address,
             max_body_bytes: config.management_max_body_bytes,
             memory_limit: alarm_limits(config).memory,
             disk_limit: alarm_limits(config).disk,
+            damage: Arc::clone(running.store.damage()),
         };
         let (store, pager) = (running.store.clone(), Arc::clone(&running.pager));
         let backups = Backups::new(store, pager, &config.data_dir);

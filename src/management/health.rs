@@ -48,10 +48,13 @@ pub(super) fn local_alarms(call: &Call) -> Result<Reply, Refusal> {
 }
 
 fn without_alarms(call: &Call, reason: &str) -> Reply {
-    let named = [(Alarm::Memory, "memory"), (Alarm::Disk, "disk space")];
-    let raised = named
-        .into_iter()
-        .filter(|(alarm, _)| call.broker().has_alarm(*alarm));
+    let has = |alarm| call.broker().has_alarm(alarm);
+    let named = [
+        (has(Alarm::Memory), "memory"),
+        (has(Alarm::Disk), "disk space"),
+        (call.api.facts.damage.is_raised(), "damage"),
+    ];
+    let raised = named.into_iter().filter(|(is_raised, _)| *is_raised);
     let node = &call.api.facts.node_name;
     let raised: Vec<Value> = raised
         .map(|(_, resource)| json!({ "node": node, "resource": resource }))

@@ -52,6 +52,7 @@ pub(crate) use self::json::object as table_json;
 use self::rates::Rates;
 use crate::clock::Clock;
 use crate::messages::Backups;
+use crate::store::DamageAlarm;
 
 /// Requests that are carried out at the same time; others wait for their turn.
 const REQUESTS_MAX: usize = 16;
@@ -69,6 +70,8 @@ pub(crate) struct Facts {
     pub(crate) memory_limit: Option<u64>,
     /// Bytes of free disk below which publishers are blocked.
     pub(crate) disk_limit: u64,
+    /// What was found damaged on disk.
+    pub(crate) damage: Arc<DamageAlarm>,
 }
 
 /// What all requests share.

@@ -13,6 +13,7 @@ use super::reply::{Refusal, Reply};
 use super::sessions::host;
 use super::{Api, Facts};
 use crate::alarms::{disk, memory};
+use crate::store::Found;
 use crate::version::{PRODUCT_VERSION, VERSION};
 
 pub(super) fn all(call: &Call) -> Result<Reply, Refusal> {
@@ -103,6 +104,21 @@ fn put_resources(shown: &mut Map<String, Value>, api: &Api) {
         "disk_free_alarm".into(),
         broker.has_alarm(Alarm::Disk).into(),
     );
+    put_damage(shown, api.facts.damage.found());
+}
+
+/// What was found damaged since the process began: all are counted, the first are named.
+fn put_damage(shown: &mut Map<String, Value>, found: Found) {
+    let places = found.named.into_iter().map(|find| {
+        json!({
+            "file": find.path.map(|path| path.to_string_lossy().into_owned()),
+            "offset": find.offset,
+            "what": find.what,
+        })
+    });
+    shown.insert("damage".into(), places.collect());
+    shown.insert("damage_count".into(), found.count.into());
+    shown.insert("damage_alarm".into(), (found.count > 0).into());
 }
 
 fn open_files() -> Option<u64> {

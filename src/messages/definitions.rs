@@ -6,15 +6,20 @@ use broker_core::broker::{Broker, restore_order};
 use broker_core::definition::Definition;
 use broker_core::journal::PageKey;
 use broker_core::time::Timestamp;
-use tracing::error;
 
-use crate::store::Map;
+use crate::store::{DamageAlarm, Finding, Map};
 
 /// Puts back what the log has. A definition that cannot be used is left out and reported, and
-/// stays in the log: one of them is no reason to serve nobody. `dir` is for the report.
-pub fn restore_definitions(broker: &Broker, entries: &Map, dir: &Path, now: Timestamp) {
+/// stays in the log: one of them is no reason to serve nobody.
+pub fn restore_definitions(
+    broker: &Broker,
+    entries: &Map,
+    (dir, alarm): (&Path, &DamageAlarm),
+    now: Timestamp,
+) {
     let unusable = |why: String| {
-        error!(dir = %dir.display(), why, "a stored definition cannot be used");
+        let what = format!("a stored definition cannot be used: {why}");
+        alarm.raise(Finding::error(dir, None, what));
     };
     let read =
         |(key, value): (&Vec<u8>, &Vec<u8>)| Definition::read(key, value).map_err(unusable).ok();

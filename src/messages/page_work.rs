@@ -15,7 +15,7 @@ use tracing::error;
 
 use crate::defects::{Defect, is_planted};
 use crate::store::pages::{PageAt, Pages};
-use crate::store::{Lsn, Store, StoreError};
+use crate::store::{Finding, Lsn, Store, StoreError};
 
 /// What is done with pages.
 pub struct PageWork {
@@ -164,24 +164,31 @@ impl PageWork {
 
     /// Reads a page.
     pub fn read(&self, queue: Arc<QueueHandle>, page: &PageIn) -> Read {
-        let records = match self.pages.read(in_store(page.at)) {
-            Ok(bytes) => Records::decode(&bytes)
-                .inspect_err(|cause| {
-                    let at = page.at;
-                    error!(%cause, at.segment, at.offset, "a page holds no messages");
-                })
-                .ok(),
-            Err(cause) => {
-                error!(%cause, "a page of messages cannot be read");
-                None
-            }
-        };
+        let records = read_page(&self.pages, in_store(page.at));
+        let records = records.map_err(|find| self.store.damage().raise(find)).ok();
         Read {
             queue,
             job: page.job,
             records,
         }
     }
+}
+
+/// The messages of a page, or why they cannot be read.
+pub(super) fn read_page(pages: &Pages, at: PageAt) -> Result<Records, Finding> {
+    let bytes = pages.read(at).map_err(|cause| {
+        let find = Finding::about(&cause);
+        Finding {
+            offset: find.offset.or(Some(at.offset)),
+            what: format!("a page of messages cannot be read: {}", find.what),
+            path: find.path.or_else(|| Some(pages.path(at.segment))),
+            ..find
+        }
+    })?;
+    Records::decode(&bytes).map_err(|why| {
+        let what = format!("a page holds no messages: {why}");
+        Finding::error(pages.path(at.segment), Some(at.offset), what)
+    })
 }
 
 fn in_core(at: PageAt) -> handle::PageAt {

@@ -8,15 +8,17 @@ use broker_core::broker::Broker;
 use broker_core::definition::{Definition, is_queue_key};
 use broker_core::host;
 use broker_core::journal::{EntryKind, PageEntry, PageKey, Turn};
-use broker_core::message::Records;
 use broker_core::queue::handle::{QueueHandle, QueueId};
 use broker_core::recovery::{Recovery, Restored};
 use broker_core::time::Timestamp;
-use tracing::{error, info};
+use tracing::info;
 
+use super::page_work::read_page;
 use crate::defects::{Defect, is_planted};
-use crate::store::pages::{PageAt, Pages};
-use crate::store::{Change, Disk, Identity, Lsn, Map, Replay, StoreError};
+use crate::store::pages::{MissingSegment, PageAt, Pages};
+use crate::store::{
+    Change, DamageAlarm, Disk, FINDS_MAX, Finding, Identity, Lsn, Map, Replay, Severity, StoreError,
+};
 
 /// Entries of pages that go in one record of the log.
 const ORPHANS_MAX: usize = 1_000;
@@ -29,13 +31,21 @@ pub struct Recovering {
     ids: HashMap<Vec<u8>, u64>,
     /// The highest id of a queue that anything speaks of.
     last_id: u64,
+    /// What cannot be used, although its checksums hold.
+    unusable: Vec<String>,
 }
 
 impl Recovering {
+    fn note(&mut self, what: String) {
+        if self.unusable.len() < FINDS_MAX {
+            self.unusable.push(what);
+        }
+    }
+
     fn put(&mut self, key: &[u8], value: &[u8]) {
         if key.starts_with(PageKey::PREFIX) {
             if let Err(cause) = self.recovery.page(key, value) {
-                error!(%cause, "the entry of a page cannot be used");
+                self.note(format!("the entry of a page cannot be used: {cause}"));
             }
         } else if is_queue_key(key)
             && let Ok(Definition::Queue(_, _, id)) = Definition::read(key, value)
@@ -91,7 +101,7 @@ impl Replay for Recovering {
     fn entry(&mut self, lsn: Lsn, kind: u8, payload: &[u8]) {
         self.note_ids(kind, payload);
         if let Err(damaged) = self.recovery.entry(host::Lsn(lsn.0), kind, payload) {
-            error!(%damaged, "a record of the log cannot be used");
+            self.note(format!("a record of the log cannot be used: {damaged}"));
         }
     }
 }
@@ -100,6 +110,7 @@ impl Replay for Recovering {
 pub struct FoundMessages {
     restored: Restored,
     last_id: u64,
+    unusable: Vec<String>,
 }
 
 impl Recovering {
@@ -108,18 +119,19 @@ impl Recovering {
         FoundMessages {
             restored: self.recovery.finish(),
             last_id: self.last_id,
+            unusable: self.unusable,
         }
     }
 }
 
 impl FoundMessages {
-    /// Opens the pages that are in use, in segments of `segment_bytes`.
+    /// Opens the pages that are in use, in segments of `segment_bytes`; says what is damaged.
     pub fn open_pages(
         &self,
         disk: Arc<dyn Disk>,
-        dir: &Path,
-        node: [u8; 16],
+        (dir, node): (&Path, [u8; 16]),
         segment_bytes: u64,
+        alarm: &DamageAlarm,
     ) -> Result<Pages, StoreError> {
         let queues = self.restored.queues.iter();
         let named = queues.flat_map(|queue| queue.pages.iter().chain(&queue.dead_pages));
@@ -133,8 +145,13 @@ impl FoundMessages {
             segment_bytes,
             named.map(at),
         )?;
-        for missing in &opened.missing {
-            error!(?missing, "a file with messages is missing: they are lost");
+        for MissingSegment { path, pages, .. } in opened.missing {
+            let what = format!("missing, with {pages} pages of messages: they are lost");
+            alarm.raise(Finding::error(path, None, what));
+        }
+        for path in opened.broken {
+            let what = "the header's checksum does not hold; whole pages are served";
+            alarm.raise(Finding::error(path, Some(0), what));
         }
         Ok(opened.pages)
     }
@@ -147,12 +164,26 @@ pub fn restore(
     pages: &Pages,
     is_clean: bool,
     now: Timestamp,
+    alarm: &DamageAlarm,
 ) {
-    let FoundMessages { restored, last_id } = found;
+    let FoundMessages {
+        restored,
+        last_id,
+        unusable,
+    } = found;
     if !is_planted(Defect::QueueIdsUsedAgain) {
         broker.reserve_queue_ids(QueueId(last_id));
     }
     let is_clean = is_clean || is_planted(Defect::RedeliveredForgotten);
+    let without_file = |what: String| Finding {
+        severity: Severity::Error,
+        path: None,
+        offset: None,
+        what,
+    };
+    for what in unusable {
+        alarm.raise(without_file(what));
+    }
     let queues = durable_queues(broker);
     // A letter that moved before its target has its own messages would take their ordinals.
     let vhosts = broker.vhosts();
@@ -166,7 +197,10 @@ pub fn restore(
         let Some(handle) = queues.get(&queue.queue) else {
             continue;
         };
-        let read = |page: &PageEntry| read(page, pages);
+        let read = |page: &PageEntry| {
+            let read = read_page(pages, at(page));
+            read.map_err(|find| alarm.raise(find)).ok()
+        };
         handle.restore(now, queue, is_clean, read);
         messages += handle.counts().ready;
     }
@@ -179,10 +213,9 @@ pub fn restore(
     }
     let tally = restored.tally;
     if tally.vanished > 0 {
-        error!(
-            messages = tally.vanished,
-            "messages left their pages for nowhere: they are lost"
-        );
+        let count = tally.vanished;
+        let what = format!("{count} messages left their pages for nowhere: they are lost");
+        alarm.raise(without_file(what));
     }
     info!(
         messages,
@@ -211,15 +244,6 @@ fn delete_orphans(broker: &Broker, orphans: &[PageKey]) {
     for some in orphans.chunks(ORPHANS_MAX) {
         journal.append_changes(some.iter().map(PageKey::deleted).collect());
     }
-}
-
-/// The messages of a page; none if it cannot be read.
-fn read(page: &PageEntry, pages: &Pages) -> Option<Records> {
-    let bytes = pages.read(at(page)).map_err(|cause| cause.to_string());
-    let records = bytes.and_then(|bytes| Records::decode(&bytes).map_err(|why| why.to_string()));
-    records
-        .inspect_err(|cause| error!(cause, segment = page.segment, "a page cannot be read"))
-        .ok()
 }
 
 fn at(page: &PageEntry) -> PageAt {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::disk::{Disk, File};
-use super::group::{BLOCK_BYTES, GroupHeader};
+use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
 use super::logdir::{FIRST_GROUP_AT, LogDir, LogFile, file_path, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::record::Change;
@@ -194,7 +194,16 @@ impl Copying<'_> {
         let failed = StoreError::io("write", &target);
         let mut bytes = 0;
         if let Some(header) = from.header {
-            let block = read(&from, 0, BLOCK_BYTES)?;
+            let block = match from.damaged {
+                true => read(&from, 0, BLOCK_BYTES)?,
+                // The copy ends with its last group.
+                false => LogHeader {
+                    filled: 0,
+                    ..header
+                }
+                .encode(identity)
+                .to_vec(),
+            };
             to.pwrite(&block, 0).map_err(failed)?;
             let groups = self.copy_groups((&from, header.epoch), (&*to, &target), lsn)?;
             bytes = BLOCK_BYTES as u64 + groups;
@@ -224,7 +233,12 @@ impl Copying<'_> {
                 break;
             }
             let length = (group.end() - at) as usize;
-            let whole = read(from, at, length)?;
+            let mut whole = read(from, at, length)?;
+            // As in the header.
+            let group = GroupHeader { filled: 0, ..group };
+            if let Some(header) = whole.get_mut(..GROUP_HEADER_BYTES) {
+                group.seal_header(&self.site.identity, header);
+            }
             to.pwrite(&whole, at)
                 .map_err(StoreError::io("write", target))?;
             at += length as u64;

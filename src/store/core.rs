@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::{error, warn};
 
+use super::alarm::DamageAlarm;
 use super::entries::{ENTRY_KINDS, Owner};
 use super::options::StoreOptions;
 use super::pending::{Entry, OpenGroup, Pending};
@@ -74,6 +75,8 @@ impl Dirty {
 /// The shared state of a store.
 pub(super) struct Core {
     pub(super) options: StoreOptions,
+    /// What was found damaged since the start.
+    pub(super) damage: Arc<DamageAlarm>,
     pub(super) files: Arc<Mutex<Files>>,
     pub(super) dirty: Mutex<Dirty>,
     pub(super) requests: Requests,
@@ -118,7 +121,7 @@ impl Core {
         options: StoreOptions,
         files: Files,
         (dirty, on_device): (Dirty, Lsn),
-        notify: Notify,
+        (notify, damage): (Notify, Arc<DamageAlarm>),
     ) -> Core {
         let last = dirty.upto;
         let (group, limit) = (options.group_max_bytes(), options.pending_max_bytes);
@@ -131,6 +134,7 @@ impl Core {
         };
         Core {
             options,
+            damage,
             files: Arc::new(Mutex::new(files)),
             dirty: Mutex::new(dirty),
             requests: Requests::default(),

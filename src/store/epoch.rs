@@ -118,8 +118,13 @@ fn spans(log: &LogDir, number: u64, next: Lsn) -> VecDeque<Span> {
 fn first_file(site: &LogSite, log: &LogDir, number: u64) -> Result<Option<Active>, StoreError> {
     let prepared = log.files.iter().find(|file| file.number == number);
     if let Some(file) = prepared.filter(|file| file.bytes <= site.file_bytes) {
-        let path = file_path(&site.log_dir, number);
-        let opened = site.open(&path).map_err(StoreError::io("open", &path))?;
+        // A killed run may have left it with a size that only the system's cache knows.
+        file.file
+            .sync_data()
+            .map_err(StoreError::io("sync", &file.path))?;
+        let opened = site
+            .open(&file.path)
+            .map_err(StoreError::io("open", &file.path))?;
         return Ok(Some(Active::new(
             number,
             opened,

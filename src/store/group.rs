@@ -7,9 +7,10 @@
 //!   48   8    epoch      which start wrote it    4  4  CRC32C of bytes 8..64, seeded
 //!   56   8    number     as in the name          8  8  epoch
 //!   64   8    first LSN of the file             16  8  file number
-//!   72   8    synced LSN when it was begun      24  8  offset in the file
-//!   80   8    size of the file                  32  8  LSN of the first record
-//!   88   8    LSN it follows                    40  8  synced LSN when it was written
+//!   72   8    synced LSN when it was begun      24  4  offset in the file, in blocks
+//!   80   8    size of the file                  28  4  blocks it had, durably
+//!   88   8    LSN it follows                    32  8  LSN of the first record
+//!   96   8    bytes it had, durably             40  8  synced LSN when it was written
 //!  128       zero                               48  4  bytes of records
 //! 4096       groups                             52  4  number of records
 //! seed = CRC32C(node id, epoch, file number)    56  8  LSN it follows
@@ -34,6 +35,11 @@ pub(super) fn whole_blocks(bytes: usize) -> usize {
     bytes.next_multiple_of(BLOCK_BYTES)
 }
 
+/// `bytes` in blocks, a part of one not counted. A file of the log is far below 16 TiB.
+fn blocks(bytes: u64) -> u32 {
+    u32::try_from(bytes / BLOCK_BYTES as u64).unwrap_or(u32::MAX)
+}
+
 /// The fields of a log file's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogHeader {
@@ -49,6 +55,8 @@ pub(super) struct LogHeader {
     /// The last record in the files before it. Mostly the one before `first`; but without syncs,
     /// or after damage, a start may find less in the log than in the catalogue.
     pub(super) follows: Lsn,
+    /// What the file had, durably, before it was begun: a shorter one was cut. 0: nothing.
+    pub(super) filled: u64,
 }
 
 impl LogHeader {
@@ -60,7 +68,7 @@ impl LogHeader {
 
     /// The file's first block.
     pub(super) fn encode(&self, identity: &Identity) -> [u8; BLOCK_BYTES] {
-        let mut fields = Vec::with_capacity(48);
+        let mut fields = Vec::with_capacity(56);
         for field in [
             self.epoch,
             self.number,
@@ -68,6 +76,7 @@ impl LogHeader {
             self.synced.0,
             self.file_bytes,
             self.follows.0,
+            self.filled,
         ] {
             fields.extend_from_slice(&field.to_le_bytes());
         }
@@ -87,6 +96,7 @@ impl LogHeader {
             synced: Lsn(cursor.u64()?),
             file_bytes: cursor.u64()?,
             follows: Lsn(cursor.u64()?),
+            filled: cursor.u64()?,
         })
     }
 }
@@ -96,7 +106,11 @@ impl LogHeader {
 pub(super) struct GroupHeader {
     pub(super) epoch: u64,
     pub(super) number: u64,
+    /// Where it begins, on a whole block.
     pub(super) offset: u64,
+    /// What the file had, durably, when the group was written, in whole blocks: as in
+    /// [`LogHeader`].
+    pub(super) filled: u64,
     /// The LSN of the first record.
     pub(super) first: Lsn,
     /// What was known to be on the device when the group was written.
@@ -113,6 +127,12 @@ impl GroupHeader {
         Lsn(self.first.0.saturating_add(u64::from(self.records)))
     }
 
+    /// Whether what says so of `epoch` was written when the group's first record was known to be
+    /// on the device.
+    pub(super) fn is_synced_at(&self, epoch: u64, synced: Lsn) -> bool {
+        epoch == self.epoch && synced >= self.first
+    }
+
     /// Where the group's records begin.
     pub(super) fn records_at(&self) -> u64 {
         self.offset + GROUP_HEADER_BYTES as u64
@@ -127,25 +147,26 @@ impl GroupHeader {
     /// Writes the header and all checksums into `group`, which has room for the header in front
     /// of its records.
     pub(super) fn seal(&self, identity: &Identity, group: &mut [u8]) {
-        let seed = identity.seed(self.epoch, self.number);
         let (header, records) = group.split_at_mut(GROUP_HEADER_BYTES);
-        record::seal(records, seed);
+        record::seal(records, identity.seed(self.epoch, self.number));
+        self.seal_header(identity, header);
+    }
+
+    /// Writes the header in front of records that have their checksums.
+    pub(super) fn seal_header(&self, identity: &Identity, header: &mut [u8]) {
         header.fill(0);
         header[..4].copy_from_slice(GROUP_MAGIC);
-        let wide = [
-            self.epoch,
-            self.number,
-            self.offset,
-            self.first.0,
-            self.synced.0,
-        ];
-        for (index, field) in wide.iter().enumerate() {
-            header[8 + index * 8..16 + index * 8].copy_from_slice(&field.to_le_bytes());
-        }
+        header[8..16].copy_from_slice(&self.epoch.to_le_bytes());
+        header[16..24].copy_from_slice(&self.number.to_le_bytes());
+        header[24..28].copy_from_slice(&blocks(self.offset).to_le_bytes());
+        header[28..32].copy_from_slice(&blocks(self.filled).to_le_bytes());
+        header[32..40].copy_from_slice(&self.first.0.to_le_bytes());
+        header[40..48].copy_from_slice(&self.synced.0.to_le_bytes());
         header[48..52].copy_from_slice(&self.records_bytes.to_le_bytes());
         header[52..56].copy_from_slice(&self.records.to_le_bytes());
         header[56..64].copy_from_slice(&self.follows.0.to_le_bytes());
-        let crc = crc32c::crc32c_append(seed, &header[8..]);
+        let seed = identity.seed(self.epoch, self.number);
+        let crc = crc32c::crc32c_append(seed, &header[8..GROUP_HEADER_BYTES]);
         header[4..8].copy_from_slice(&crc.to_le_bytes());
     }
 
@@ -157,7 +178,8 @@ impl GroupHeader {
         let header = GroupHeader {
             epoch: cursor.u64()?,
             number: cursor.u64()?,
-            offset: cursor.u64()?,
+            offset: u64::from(cursor.u32()?) * BLOCK_BYTES as u64,
+            filled: u64::from(cursor.u32()?) * BLOCK_BYTES as u64,
             first: Lsn(cursor.u64()?),
             synced: Lsn(cursor.u64()?),
             records_bytes: cursor.u32()?,
@@ -199,6 +221,7 @@ mod tests {
             epoch: 4,
             number: 9,
             offset: 8192,
+            filled: 1 << 18,
             first: Lsn(100),
             synced: Lsn(99),
             follows: Lsn(97),
@@ -263,6 +286,7 @@ mod tests {
             synced: Lsn(9),
             file_bytes: 1 << 26,
             follows: Lsn(6),
+            filled: 0,
         };
         let cases = [(10, 0, true), (9, 0, false), (9, 8, false), (9, 9, true)];
         for (from, known, reaches) in cases.into_iter().chain([(7, 9, true), (6, 9, false)]) {
@@ -280,6 +304,7 @@ mod tests {
             synced: Lsn(2),
             file_bytes: 1 << 26,
             follows: Lsn(1),
+            filled: 1 << 20,
         };
         let block = header.encode(&IDENTITY);
         let path = std::path::Path::new("log");

@@ -21,6 +21,9 @@ pub(super) const HEADER_BYTES: usize = 128;
 /// The version of all formats of the store.
 pub(super) const FORMAT_VERSION: u32 = 1;
 
+/// So many bytes of a magic may be wrong in a file that is damaged; with more it is not ours.
+const MAGIC_ERRORS_MAX: usize = 1;
+
 const FIELDS_AT: usize = 48;
 const CRC_AT: usize = HEADER_BYTES - 4;
 
@@ -96,48 +99,67 @@ pub(super) fn write_header(magic: Magic, identity: &Identity, fields: &[u8]) -> 
     header
 }
 
-/// Reads the header at the start of `bytes`, which come from `path`.
+/// Reads the header at the start of `bytes`, which come from `path`. What it says of another kind or
+/// a later version is believed if its checksum holds; and so many bytes that are not ours are no
+/// accident.
 pub(super) fn read_header<'a>(
     path: &Path,
     magic: Magic,
     bytes: &'a [u8],
 ) -> Result<Header<'a>, StoreError> {
-    let known = bytes.len().min(8);
-    if bytes[..known].iter().all(|byte| *byte == 0) {
-        return Ok(Header::Blank);
-    }
-    if bytes[..known] != magic.bytes()[..known] {
-        return Err(StoreError::Foreign {
+    let from = |expected: &[u8; 8]| {
+        let differing = bytes.iter().zip(expected);
+        differing.filter(|(one, other)| one != other).count()
+    };
+    let (from_zeros, from_magic) = (from(&[0; 8]), from(magic.bytes()));
+    match whole_header(bytes) {
+        Some(whole) if whole.magic != magic.bytes() => Err(StoreError::Foreign {
             path: path.to_path_buf(),
-        });
+        }),
+        Some(whole) if whole.version > FORMAT_VERSION => Err(StoreError::NewerFormat {
+            path: path.to_path_buf(),
+            found: whole.version,
+            known: FORMAT_VERSION,
+        }),
+        Some(whole) if whole.version == FORMAT_VERSION => Ok(Header::Whole {
+            identity: whole.identity,
+            fields: whole.fields,
+        }),
+        _ if from_zeros.min(from_magic) > MAGIC_ERRORS_MAX => Err(StoreError::Foreign {
+            path: path.to_path_buf(),
+        }),
+        _ if from_zeros <= from_magic => Ok(Header::Blank),
+        _ => Ok(Header::Damaged),
     }
-    Ok(whole_header(path, bytes)?.unwrap_or(Header::Damaged))
 }
 
-fn whole_header<'a>(path: &Path, bytes: &'a [u8]) -> Result<Option<Header<'a>>, StoreError> {
-    let mut cursor = Cursor::new(bytes.get(8..HEADER_BYTES).unwrap_or_default());
-    let Some(version) = cursor.u32() else {
-        return Ok(None);
-    };
-    if version > FORMAT_VERSION {
-        let path = path.to_path_buf();
-        return Err(StoreError::NewerFormat {
-            path,
-            found: version,
-            known: FORMAT_VERSION,
-        });
-    }
-    let crc = crc32c::crc32c(&bytes[..CRC_AT]);
-    Ok((|| {
-        let _zero = cursor.u32()?;
-        let (node, cluster) = (cursor.array()?, cursor.array()?);
-        let fields = cursor.bytes(CRC_AT - FIELDS_AT)?;
-        let whole = cursor.u32()? == crc && version == FORMAT_VERSION;
-        whole.then_some(Header::Whole {
-            identity: Identity { node, cluster },
-            fields,
-        })
-    })())
+/// A header whose checksum holds.
+struct WholeHeader<'a> {
+    magic: &'a [u8],
+    version: u32,
+    identity: Identity,
+    fields: &'a [u8],
+}
+
+fn whole_header(bytes: &[u8]) -> Option<WholeHeader<'_>> {
+    let bytes = bytes.get(..HEADER_BYTES)?;
+    let mut cursor = Cursor::new(bytes);
+    let (magic, version, _zero) = (cursor.bytes(8)?, cursor.u32()?, cursor.u32()?);
+    let (node, cluster) = (cursor.array()?, cursor.array()?);
+    let fields = cursor.bytes(CRC_AT - FIELDS_AT)?;
+    (cursor.u32()? == crc32c::crc32c(&bytes[..CRC_AT])).then_some(WholeHeader {
+        magic,
+        version,
+        identity: Identity { node, cluster },
+        fields,
+    })
+}
+
+/// Gives a header that a test has changed the checksum it needs to be believed.
+#[cfg(test)]
+pub(super) fn reseal(header: &mut [u8]) {
+    let crc = crc32c::crc32c(&header[..CRC_AT]);
+    header[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Reads fields from the front of a slice; `None` once it is too short.
@@ -244,6 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn a_flipped_bit_anywhere_in_a_header_is_damage_and_no_refusal() {
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut header = write_header(Magic::Log, &IDENTITY, &[1, 2, 3]);
+            header[bit / 8] ^= 1 << (bit % 8);
+            let read = read_header(path(), Magic::Log, &header);
+            assert!(matches!(read, Ok(Header::Damaged)), "bit {bit}: {read:?}");
+            let mut blank = [0; HEADER_BYTES];
+            blank[bit / 8] ^= 1 << (bit % 8);
+            let read = read_header(path(), Magic::Log, &blank);
+            assert!(matches!(read, Ok(Header::Blank)), "bit {bit}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_foreign() {
+        let read = read_header(path(), Magic::Log, b"LVRT-notes: not a log");
+        assert!(matches!(read, Err(StoreError::Foreign { .. })), "{read:?}");
+    }
+
+    #[test]
     fn another_magic_is_foreign_and_names_the_file() {
         let header = write_header(Magic::Snapshot, &IDENTITY, &[]);
         let Err(error) = read_header(path(), Magic::Log, &header) else {
@@ -257,6 +299,7 @@ mod tests {
     fn a_later_version_is_named() {
         let mut header = write_header(Magic::Log, &IDENTITY, &[]);
         header[8] = 2;
+        reseal(&mut header);
         let read = read_header(path(), Magic::Log, &header);
         assert!(matches!(
             read,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, File};
-use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GroupHeader, LogHeader};
+use super::group::{BLOCK_BYTES, GROUP_HEADER_BYTES, GROUP_MAX_BYTES, GroupHeader, LogHeader};
 use super::layout::{HEADER_BYTES, Header, Identity, Magic, read_header};
 use super::writer::RESERVE_FILES;
 use super::{Lsn, StoreError};
@@ -52,8 +52,10 @@ pub(super) struct LogFile {
     pub(super) bytes: u64,
     /// The file's own header; none if the file was never written to since it got its name.
     pub(super) header: Option<LogHeader>,
-    /// The header's checksum does not hold: what is known of it comes from the first group.
+    /// The header was there once and is not whole: what is known of it comes from a group.
     pub(super) damaged: bool,
+    /// That group is not the file's first: what stood before it is lost.
+    pub(super) lost_front: bool,
 }
 
 impl LogFile {
@@ -82,6 +84,7 @@ impl LogFile {
             bytes,
             header: None,
             damaged: false,
+            lost_front: false,
         })
     }
 
@@ -99,10 +102,41 @@ impl LogFile {
                 });
             }
             Header::Whole { fields, .. } => self.header = self.own(LogHeader::decode(fields))?,
-            Header::Damaged => {
+            Header::Damaged => self.damaged = true,
+        }
+        match self.header {
+            None if self.damaged => self.search_header(expected, self.bytes),
+            None => self.assume_header(expected),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Nothing says that the file was begun but perhaps its first group. A header that is not there
+    /// was cut off with that group's write, unless the group was synced, and the header with it.
+    fn assume_header(&mut self, identity: &Identity) -> Result<(), StoreError> {
+        let Some(first) = self.group_at(identity, FIRST_GROUP_AT)? else {
+            return self.search_header(identity, GROUP_MAX_BYTES as u64);
+        };
+        let second = self.group_at(identity, first.end())?;
+        self.damaged = second.is_some_and(|second| first.is_synced_at(second.epoch, second.synced));
+        self.header = Some(self.header_of(&first));
+        Ok(())
+    }
+
+    /// Takes what a header says from the first group in so many bytes. One behind the file's first
+    /// says that there was one before it if that was synced.
+    fn search_header(&mut self, identity: &Identity, within: u64) -> Result<(), StoreError> {
+        let mut at = FIRST_GROUP_AT;
+        let counts =
+            |group: &GroupHeader| group.offset == FIRST_GROUP_AT || group.synced >= group.follows;
+        while at < self.bytes.min(within) {
+            if let Some(group) = self.group_at(identity, at)?.filter(counts) {
+                self.header = Some(self.header_of(&group));
                 self.damaged = true;
-                self.header = self.header_from_first_group(expected)?;
+                self.lost_front = at > FIRST_GROUP_AT;
+                return Ok(());
             }
+            at += BLOCK_BYTES as u64;
         }
         Ok(())
     }
@@ -118,24 +152,27 @@ impl LogFile {
         }
     }
 
-    fn header_from_first_group(
-        &self,
-        identity: &Identity,
-    ) -> Result<Option<LogHeader>, StoreError> {
-        let mut bytes = vec![0; GROUP_HEADER_BYTES];
+    /// The group of this file that begins there.
+    fn group_at(&self, identity: &Identity, at: u64) -> Result<Option<GroupHeader>, StoreError> {
+        let mut bytes = [0; GROUP_HEADER_BYTES];
         self.file
-            .pread(&mut bytes, FIRST_GROUP_AT)
+            .pread(&mut bytes, at)
             .map_err(StoreError::io("read", &self.path))?;
-        let group = GroupHeader::decode(identity, &bytes)
-            .filter(|group| group.number == self.number && group.offset == FIRST_GROUP_AT);
-        Ok(group.map(|group| LogHeader {
+        let group = GroupHeader::decode(identity, &bytes);
+        Ok(group.filter(|group| group.number == self.number && group.offset == at))
+    }
+
+    /// The header as far as a group tells.
+    fn header_of(&self, group: &GroupHeader) -> LogHeader {
+        LogHeader {
             epoch: group.epoch,
             number: group.number,
             first: group.first,
             synced: group.synced,
             file_bytes: self.bytes,
             follows: group.follows,
-        }))
+            filled: group.filled,
+        }
     }
 }
 
@@ -188,11 +225,27 @@ impl LogDir {
             files.push(LogFile::read(disk, path, number, (identity, horizon))?);
         }
         files.sort_by_key(|file| file.number);
-        Ok(LogDir {
+        let mut log = LogDir {
             path: path.to_path_buf(),
             horizon,
             files,
-        })
+        };
+        log.search_headers(identity)?;
+        Ok(log)
+    }
+
+    /// Files are begun in the order of their numbers: one without a header that stands before one
+    /// with a header had one, or was left when the disk was full.
+    fn search_headers(&mut self, identity: &Identity) -> Result<(), StoreError> {
+        let last = self.last_written().unwrap_or(0);
+        let horizon = self.horizon;
+        let abandoned = |header: &LogHeader| horizon.abandons(header.epoch, header.first);
+        let files = self.files.iter_mut().filter(|file| file.number < last);
+        for file in files.filter(|file| file.header.is_none() && !file.damaged) {
+            file.search_header(identity, file.bytes)?;
+            file.header = file.header.filter(|header| !abandoned(header));
+        }
+        Ok(())
     }
 
     /// The highest number of a file that was written to.
@@ -221,6 +274,14 @@ impl LogDir {
         self.files
             .iter()
             .rposition(|file| file.header.is_some_and(reaches))
+            .or_else(|| (self.has_lost_front() && self.proves(from)).then_some(0))
+    }
+
+    /// Whether nobody knows how far back the oldest file with records reached: its beginning is
+    /// damaged. It may have held whatever is missing.
+    fn has_lost_front(&self) -> bool {
+        let is_lost = |file: &LogFile| file.header.is_none() || file.lost_front;
+        self.files.first().is_some_and(is_lost) && self.last_written().is_some()
     }
 
     /// Whether the log holds everything promised from record `from` on, and changes behind

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+mod alarm;
 mod backup;
 mod base;
 mod buffer;
@@ -29,6 +30,7 @@ mod disk;
 mod entries;
 mod epoch;
 mod error;
+mod finding;
 mod floor;
 mod group;
 pub mod inspect;
@@ -59,16 +61,18 @@ use self::node::{NodeFile, NodeState};
 use self::upkeep::{Upkeep, UpkeepStatus};
 use self::writer::{LogSite, Writer};
 
+pub use self::alarm::{DamageAlarm, FINDS_MAX, Found};
 pub use self::backup::StoreCopy;
 pub use self::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries, Mark, Visit};
 pub use self::disk::{Disk, File, RealDisk};
 pub use self::entries::{ENTRY_KINDS, NoEntries, Owner, Replay};
 pub use self::error::StoreError;
+pub use self::finding::{Finding, Severity};
 pub use self::layout::Identity;
 pub use self::options::{Durability, StoreOptions};
 pub use self::record::{Change, KEY_MAX_BYTES};
 pub use self::recover::{Map, Recovered, Report};
-pub use self::replay::{Damage, Place, Sink};
+pub use self::replay::{Damage, Place, Sink, UNKNOWN};
 pub use self::syncs::{SYNC_TIME_BOUNDS, Syncs};
 
 /// A record's place in the log: log sequence number. They count from 1 without gaps.
@@ -263,6 +267,11 @@ impl Store {
         self.inner.core.failed()
     }
 
+    /// What was found damaged since the start, here or by who reads what the store keeps.
+    pub fn damage(&self) -> &Arc<DamageAlarm> {
+        &self.inner.core.damage
+    }
+
     /// How the store stands.
     pub fn status(&self) -> Status {
         let core = &self.inner.core;
@@ -381,7 +390,8 @@ impl Parts {
         notify: core::Notify,
         replay: &mut dyn Replay,
     ) -> Result<(Parts, Recovered), StoreError> {
-        let opened = recover::open(disk, &*source, &options, replay)?;
+        let alarm = Arc::<DamageAlarm>::default();
+        let opened = recover::open(disk, &*source, &options, replay, &alarm)?;
         let floor = opened.recovered.report.floor;
         let epoch::Epoch {
             site,
@@ -392,7 +402,7 @@ impl Parts {
             options,
             files,
             (opened.dirty, site.on_device),
-            notify,
+            (notify, alarm),
         ));
         let writer = Writer::new(Arc::clone(&site), Arc::clone(&core.files), active);
         let status = UpkeepStatus {

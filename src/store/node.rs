@@ -70,9 +70,10 @@ impl NodeFile {
             Err(error) => return Err(StoreError::io("open", &path)(error)),
         };
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
-        file.pread(&mut bytes, 0)
+        let read = file
+            .pread(&mut bytes, 0)
             .map_err(StoreError::io("read", &path))?;
-        let (first, second) = bytes.split_at(BLOCK_BYTES);
+        let (first, second) = bytes[..read].split_at(read.min(BLOCK_BYTES));
         let slots = [read_slot(&path, first)?, read_slot(&path, second)?];
         let newest = slots.iter().flatten().max_by_key(|slot| slot.generation);
         let Some(Slot {
@@ -268,6 +269,17 @@ mod tests {
         let node = reopened(&disk).unwrap().unwrap();
         assert_eq!(node.state.epoch, 0);
         assert!(!node.state.clean);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_in_the_second_slot_falls_back_to_the_first() {
+        let (disk, identity) = written();
+        let whole = disk.contents(&node_path(dir()));
+        for length in 4096..4096 + HEADER_BYTES {
+            disk.overwrite(&node_path(dir()), &whole[..length]);
+            let node = reopened(&disk).expect("it opens").expect("a node file");
+            assert_eq!((node.identity, node.damaged_slot), (identity, Some(4096)));
+        }
     }
 
     #[test]

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::alarm::DamageAlarm;
 use super::base::State;
 use super::catalogue::{Catalogue, CatalogueSource};
 use super::core::Dirty;
 use super::disk::{Disk, temporary_name};
 use super::entries::Replay;
 use super::epoch::{Ends, Epoch};
+use super::finding::Finding;
 use super::logdir::{LogDir, LogFile, log_path};
 use super::node::{NodeFile, NodeState, node_path};
 use super::options::{Durability, StoreOptions};
@@ -95,6 +97,7 @@ pub(super) fn open(
     source: &dyn CatalogueSource,
     options: &StoreOptions,
     owner: &mut dyn Replay,
+    alarm: &DamageAlarm,
 ) -> Result<Opened, StoreError> {
     options.check()?;
     let lock = lock_dir(&*disk, &options.dir)?;
@@ -121,9 +124,10 @@ pub(super) fn open(
         },
     )?;
     scene.report.last = last;
+    let snapshot_wanted = scene.is_snapshot_wanted();
+    scene.raise_alarm(snapshot_wanted, alarm);
     scene.log_findings();
     let clean = scene.clean && !scene.report.rebuilt;
-    let snapshot_wanted = scene.is_snapshot_wanted();
     let node_id = scene.node.identity.node;
     let recovered = Recovered {
         entries,
@@ -391,26 +395,42 @@ impl<'a> Scene<'a> {
         self.report.damaged_places = found.damaged_places;
     }
 
+    /// Tells what is damaged, whether it cost anything or not.
+    fn raise_alarm(&self, is_snapshot_wanted: bool, alarm: &DamageAlarm) {
+        let report = &self.report;
+        if let Some(slot) = self.node.damaged_slot {
+            let path = node_path(&self.options.dir);
+            let what = "a slot's checksum does not hold; the other one counts";
+            alarm.raise(Finding::error(path, Some(slot), what));
+        }
+        if let Some((aside, reason)) = &report.catalogue_set_aside {
+            let what = format!("damaged catalogue set aside and rebuilt: {reason}");
+            alarm.raise(Finding::error(aside, None, what));
+        }
+        for damage in &report.damage {
+            alarm.raise(Finding::in_log(damage, ""));
+        }
+        let unnamed = report.damaged_places - report.damage.len() as u64;
+        if unnamed > 0 {
+            let what = format!("{unnamed} more damaged places");
+            alarm.raise(Finding::error(&self.log.path, None, what));
+        }
+        let path = snapshot_path(&self.options.dir);
+        match &self.snapshot {
+            Err(error) => alarm.raise(Finding::about(error)),
+            Ok(None) if is_snapshot_wanted => {
+                let what = "missing, and written anew";
+                alarm.raise(Finding::error(path, None, what));
+            }
+            Ok(_) => {}
+        }
+    }
+
     fn log_findings(&self) {
         let report = &self.report;
-        if let Some((aside, reason)) = &report.catalogue_set_aside {
-            error!(aside = %aside.display(), %reason, "damaged catalogue set aside and rebuilt");
-        }
-        for Damage {
-            place,
-            first,
-            records,
-        } in &report.damage
-        {
-            let (file, offset) = (place.path.display(), place.offset);
-            error!(%file, offset, first = first.0, records, "log damaged: records skipped");
-        }
         if let Some(place) = &report.torn_tail {
             let (file, offset) = (place.path.display(), place.offset);
             warn!(%file, offset, "the last write was cut short and is dropped");
-        }
-        if let Err(error) = &self.snapshot {
-            error!(%error, "the definitions snapshot cannot be used");
         }
         let (records, last) = (report.replayed_records, report.last.0);
         info!(

@@ -38,9 +38,13 @@ pub struct Damage {
     pub place: Place,
     /// The first record it may have cost.
     pub first: Lsn,
-    /// How many records it may have cost; none if only a file's header is damaged.
+    /// How many records it may have cost; none if only a file's header is damaged, [`UNKNOWN`] if
+    /// the file was cut where nobody knows what stood behind.
     pub records: u64,
 }
+
+/// So many records that nobody can count them.
+pub const UNKNOWN: u64 = u64::MAX;
 
 /// What a replay found.
 #[derive(Debug, Default)]
@@ -112,6 +116,7 @@ pub(super) fn replay(
         files,
         identity,
         expected: range.from(),
+        filled: 0,
         range,
         sink,
         window: Window::new(),
@@ -131,6 +136,8 @@ struct Reader<'a> {
     range: Range,
     /// The next record's LSN.
     expected: Lsn,
+    /// What the file that is being read had once, by the last header of it that was read.
+    filled: u64,
     sink: &'a mut dyn Sink,
     window: Window,
     progress: Progress,
@@ -204,13 +211,21 @@ impl Checked {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn run(&mut self) -> Result<(), StoreError> {
-        let Some(first) = self.files.first().and_then(|file| file.header) else {
+        let start = self.files.iter().position(|file| file.header.is_some());
+        let Some((start, header)) = start.and_then(|at| Some((at, self.files[at].header?))) else {
             return Ok(());
         };
-        self.expected = first.first;
-        let mut go_on = GoOn::InFile(0);
+        self.expected = header.first;
+        if start > 0 || self.files[0].lost_front {
+            let from = self.range.from();
+            let lost = header.first.0.saturating_sub(from.0);
+            if lost > 0 && !header.reaches_back_to(from, self.range.after) {
+                self.report(&self.files[0], 0, from, lost);
+            }
+        }
+        let mut go_on = GoOn::InFile(start);
         while let GoOn::InFile(index) = go_on {
             go_on = self.read_file(index)?;
         }
@@ -223,6 +238,7 @@ impl Reader<'_> {
             return Ok(GoOn::Nowhere);
         };
         self.expected = self.expected.max(header.first);
+        self.filled = header.filled;
         if file.damaged {
             self.report(file, 0, self.expected, 0);
         }
@@ -262,14 +278,26 @@ impl Reader<'_> {
             Behind::Group(group) => (group.first, GoOn::At(group.offset)),
             Behind::File(next) => (self.first_of(next), GoOn::InFile(next)),
         };
-        self.report(
-            &self.files[index],
-            at,
-            self.expected,
-            first.0 - self.expected.0,
-        );
+        let lost = first.0 - self.expected.0;
+        if lost > 0 {
+            let (file, at) = self.place_of_lost(index, at, &go_on);
+            self.report(file, at, self.expected, lost);
+        }
         self.expected = first;
         Ok(go_on)
+    }
+
+    /// Where records stood that are missing between a place and where the log goes on: in a file
+    /// that has lost its beginning, if there is one between them.
+    fn place_of_lost(&self, index: usize, at: u64, go_on: &GoOn) -> (&'a LogFile, u64) {
+        let files = self.files;
+        let next = match go_on {
+            GoOn::InFile(next) => *next,
+            _ => index,
+        };
+        let mut between = files.iter().take(next + 1).skip(index + 1);
+        let lost_front = between.find(|file| file.header.is_none() || file.lost_front);
+        lost_front.map_or((&files[index], at), |file| (file, 0))
     }
 
     fn first_of(&self, index: usize) -> Lsn {
@@ -335,7 +363,7 @@ impl Reader<'_> {
         while at < file.bytes {
             match self.header_at(file, &header, at)? {
                 Some(group)
-                    if group.first > self.expected
+                    if group.first >= self.expected
                         && self.goes_on_with(group.first, group.synced) =>
                 {
                     return Ok(Some(group));
@@ -393,6 +421,7 @@ impl Reader<'_> {
             }
         }
         self.expected = header.next();
+        self.filled = self.filled.max(header.filled);
         self.found.reached = self.found.reached.max(self.expected.before());
         self.progress.tell(self.window.bytes_read, Instant::now());
         Ok(GoOn::At(header.end()))
@@ -411,7 +440,10 @@ impl Reader<'_> {
                 path: file.path.clone(),
                 offset,
             };
-            let records = end.saturating_sub(first.0);
+            let records = match records {
+                UNKNOWN => UNKNOWN,
+                _ => end.saturating_sub(first.0),
+            };
             self.found.damage.push(Damage {
                 place,
                 first,
@@ -423,6 +455,10 @@ impl Reader<'_> {
     /// Ends the log at a place; notes if a group was begun there.
     fn end_torn(&mut self, index: usize, at: u64) -> Result<GoOn, StoreError> {
         let file = &self.files[index];
+        if file.bytes < self.filled {
+            self.report(file, file.bytes, self.expected, UNKNOWN);
+            return Ok(GoOn::Nowhere);
+        }
         if let Some(header) = file.header {
             let bytes = self.window.slice(file, at, GROUP_HEADER_BYTES)?;
             if GroupHeader::begins(bytes, header.epoch, file.number) {

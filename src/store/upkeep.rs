@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use super::catalogue::{Catalogue, CatalogueError, CatalogueSource, Entries};
 use super::core::Core;
+use super::finding::Finding;
 use super::floor::Floor;
 use super::logdir::LogDir;
 use super::record::Change;
@@ -140,7 +141,7 @@ impl Upkeep {
                 self.snapshot_bytes = found.bytes();
             }
             Err(error) => {
-                error!(%error, "the definitions snapshot is damaged: writing a new one");
+                self.core.damage.raise(Finding::about(&error));
                 self.snapshot_wanted = true;
             }
         }
@@ -281,7 +282,8 @@ impl Upkeep {
             .source
             .set_aside()
             .map_err(StoreError::io("rename", &path))?;
-        error!(aside = %aside.display(), %reason, "damaged catalogue set aside");
+        let what = format!("damaged catalogue set aside and rebuilt: {reason}");
+        self.core.damage.raise(Finding::error(aside, None, what));
         self.source
             .open(&self.site.identity)
             .map_err(|error| self.catalogue_error(&error))

@@ -131,6 +131,7 @@ mod tests {
             bytes: bytes as u64,
             header: None,
             damaged: false,
+            lost_front: false,
         }
     }
 

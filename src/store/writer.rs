@@ -102,7 +102,8 @@ pub(super) struct LogSite {
     /// The last record on the device in the log when it began.
     pub(super) on_device: Lsn,
     pub(super) file_bytes: u64,
-    /// Groups are synced: nothing is gained by a page cache that has to write them at once.
+    /// Files are synced: one that was ever filled has its size, and nothing is gained by a page
+    /// cache that has to write groups at once.
     pub(super) is_synced: bool,
 }
 
@@ -146,6 +147,12 @@ impl Active {
             capacity,
             at: 0,
         }
+    }
+
+    /// Up to where the file has blocks that a power loss does not take. What a group adds is synced
+    /// with it, before the next one is written.
+    fn durable_bytes(&self, site: &LogSite) -> u64 {
+        if site.is_synced { self.filled } else { 0 }
     }
 
     fn takes(&self, bytes: u64) -> bool {
@@ -293,7 +300,7 @@ impl Writer {
         let path = file_path(&site.log_dir, active.number);
         let length = group.bytes.len();
         let at = active.at.max(FIRST_GROUP_AT);
-        seal(&site, active.number, at, group, synced);
+        seal(&site, (active, at), group, synced);
         group.bytes.resize(whole_blocks(length));
         let end = at + group.bytes.len() as u64;
         let before = active.filled;
@@ -353,17 +360,19 @@ impl Active {
             synced,
             file_bytes: self.capacity,
             follows: site.before(group.first),
+            filled: self.durable_bytes(site),
         };
         self.file.pwrite(&header.encode(&site.identity), 0)?;
         self.file.pwrite(&group.bytes, FIRST_GROUP_AT)
     }
 }
 
-fn seal(site: &LogSite, number: u64, offset: u64, group: &mut OpenGroup, synced: Lsn) {
+fn seal(site: &LogSite, (file, offset): (&Active, u64), group: &mut OpenGroup, synced: Lsn) {
     let header = GroupHeader {
         epoch: site.horizon.epoch,
-        number,
+        number: file.number,
         offset,
+        filled: file.durable_bytes(site),
         first: group.first,
         synced,
         follows: site.before(group.first),

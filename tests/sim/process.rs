@@ -135,16 +135,28 @@ impl Process {
         let store = driven.store().clone();
         let (dir, node) = (Path::new(DIR), recovered.node_id);
         let found = tee.recovering.finish();
-        let pages = found.open_pages(Arc::new(disk.clone()), dir, node, settings.segment_bytes)?;
+        let pages = found.open_pages(
+            Arc::new(disk.clone()),
+            (dir, node),
+            settings.segment_bytes,
+            store.damage(),
+        )?;
         let work = Arc::new(PageWork::new(pages, store.clone()));
         let host = SimHost::new(store.clone(), Arc::clone(&work), settings.budget);
         let core = Arc::clone(&host);
         let broker = Broker::new(core, Box::new(Anybody), limits(), FieldTable::new());
-        restore_definitions(&broker, &recovered.entries, dir, now);
+        restore_definitions(&broker, &recovered.entries, (dir, store.damage()), now);
         if broker.vhost(VHOST).is_none() {
             create_vhost(&broker);
         }
-        restore(&broker, found, work.pages(), recovered.clean, now);
+        restore(
+            &broker,
+            found,
+            work.pages(),
+            recovered.clean,
+            now,
+            store.damage(),
+        );
         let vhost = broker.vhost(VHOST).ok_or(StoreError::Closed)?;
         let process = Process {
             disk: disk.clone(),

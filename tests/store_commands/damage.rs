@@ -173,8 +173,12 @@ fn a_write_that_was_cut_short_is_no_damage() {
     let groups = (4096..bytes.len()).step_by(4096);
     let group = groups.filter(|at| bytes[*at..].starts_with(b"LVGP")).max();
     let group = group.expect("a group");
-    bytes.truncate(group + 70);
-    fs::write(&path, bytes).expect("written");
+    bytes[group + 70..].fill(0);
+    fs::write(&path, &bytes).expect("written");
     let expected = ("warning".to_owned(), log.to_owned(), json!(group));
     assert_eq!(findings(&stage.data(), 0), [expected]);
+    // A crash leaves the file as long as it was.
+    bytes.truncate(group + 70);
+    fs::write(&path, bytes).expect("written");
+    assert_damaged(&stage.data(), log, group + 70);
 }

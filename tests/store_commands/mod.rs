@@ -6,4 +6,5 @@ mod damage;
 mod dump;
 mod history;
 mod load;
+mod served;
 mod stage;

@@ -16,6 +16,8 @@ mod http;
 mod pages;
 mod report;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Display;
 use std::path::PathBuf;

@@ -4,28 +4,10 @@
 use crate::store::StoreError;
 use crate::store::logdir::{LogDir, LogFile, file_path, is_reserve, log_path, parse_name};
 use crate::store::recover::{Report, spare_path};
-use crate::store::replay::{Damage, Range, Replayed, replay};
+use crate::store::replay::{Range, Replayed, replay};
 use crate::store::{Lsn, Sink};
 
 use super::{Content, Examination, Finding, Inspection, examined};
-
-/// What is missing where the log is damaged; `remark` says what follows from it.
-pub(super) fn damaged(damage: &Damage, remark: &str) -> Finding {
-    let Damage {
-        place,
-        first,
-        records,
-    } = damage;
-    let what = match records {
-        0 => format!("the header is damaged; the records behind it are read{remark}"),
-        1 => format!("record {first} is damaged{remark}"),
-        _ => {
-            let last = first.0.saturating_add(records - 1);
-            format!("records {first} to {last} are damaged or missing{remark}")
-        }
-    };
-    Finding::error(&place.path, Some(place.offset), what)
-}
 
 /// Damage in log that no start reads.
 const NOT_NEEDED: &str = " (not needed any more)";
@@ -79,8 +61,12 @@ impl Inspection {
             let Some(header) = file.header else {
                 if file.damaged {
                     let what = "the header is damaged, and no record of the file counts";
-                    let finding = Finding::warning(&file.path, Some(0), what);
-                    found.findings.push(finding);
+                    // With records behind it, it was in use.
+                    let was_used = files[index + 1..].iter().any(|file| file.header.is_some());
+                    found.findings.push(match was_used {
+                        true => Finding::error(&file.path, Some(0), what),
+                        false => Finding::warning(&file.path, Some(0), what),
+                    });
                 }
                 found
                     .files
@@ -120,7 +106,7 @@ impl Inspection {
 
     fn take_rest(&self, read: &Replayed, upto: Option<Lsn>, found: &mut Examination) {
         for damage in &read.damage {
-            found.findings.push(damaged(damage, NOT_NEEDED));
+            found.findings.push(Finding::in_log(damage, NOT_NEEDED));
         }
         // The log was whole when the last run ended, if it has files at all.
         let holds_records = read.bytes_read > 0;
@@ -164,7 +150,11 @@ impl Inspection {
     /// how the log ends.
     pub fn records(&self, sink: &mut dyn Sink) -> Result<Vec<Finding>, StoreError> {
         let read = self.read_log(Lsn(0), None, sink)?;
-        let mut findings: Vec<_> = read.damage.iter().map(|one| damaged(one, "")).collect();
+        let mut findings: Vec<_> = read
+            .damage
+            .iter()
+            .map(|one| Finding::in_log(one, ""))
+            .collect();
         if let Some(torn) = &read.torn_tail {
             let what = "the last write was cut short";
             let torn = Finding::warning(&torn.path, Some(torn.offset), what);

@@ -28,61 +28,7 @@ mod tests;
 use self::catalogue::CopiedCatalogue;
 use self::disk::ReadOnlyDisk;
 
-/// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Something is wrong, or missing.
-    Error,
-    /// Nothing is lost by it, but somebody may wonder.
-    Warning,
-}
-
-/// Something an operator should read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// The file or directory; none for the state that files make together.
-    pub path: Option<PathBuf>,
-    /// Where in the file.
-    pub offset: Option<u64>,
-    /// What it is.
-    pub what: String,
-}
-
-impl Finding {
-    /// Something that is wrong in a file.
-    pub fn error(path: impl Into<PathBuf>, offset: Option<u64>, what: impl Into<String>) -> Self {
-        Finding {
-            severity: Severity::Error,
-            path: Some(path.into()),
-            offset,
-            what: what.into(),
-        }
-    }
-
-    /// Something odd about a file.
-    pub fn warning(path: impl Into<PathBuf>, offset: Option<u64>, what: impl Into<String>) -> Self {
-        Finding {
-            severity: Severity::Warning,
-            ..Finding::error(path, offset, what)
-        }
-    }
-
-    /// What an error says is wrong; the error itself if it says that looking failed.
-    pub fn from_error(error: StoreError) -> Result<Finding, StoreError> {
-        let what = match &error {
-            StoreError::Corrupt { what, .. } => (*what).to_owned(),
-            StoreError::MissingFile { .. } => "missing".to_owned(),
-            StoreError::UnknownRecord { kind, .. } => format!("a record of unknown kind {kind}"),
-            error => error.to_string(),
-        };
-        match error.place() {
-            Some((path, offset)) => Ok(Finding::error(path, offset, what)),
-            None => Err(error),
-        }
-    }
-}
+pub use super::finding::{Finding, Severity};
 
 /// What a file was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,7 +257,7 @@ impl Inspection {
     /// What recovery itself has to say.
     fn take_report(&self, report: &Report, found: &mut Examination) {
         for damage in &report.damage {
-            found.findings.push(log::damaged(damage, ""));
+            found.findings.push(Finding::in_log(damage, ""));
         }
         let unnamed = report.damaged_places - report.damage.len() as u64;
         if unnamed > 0 {

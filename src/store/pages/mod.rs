@@ -10,7 +10,7 @@
 //! A page is freed only when nothing durable names it any more. Segments of an earlier run are never
 //! written to again, nor is a block that was synced. Layout: docs/STORAGE.md, "Segments".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -69,6 +69,8 @@ pub struct OpenedPages {
     pub pages: Pages,
     /// Segments with pages in use that are not there. The rest can be served.
     pub missing: Vec<MissingSegment>,
+    /// Segments with pages in use whose headers are damaged. Their pages can be served.
+    pub broken: Vec<PathBuf>,
 }
 
 impl Pages {
@@ -105,6 +107,7 @@ impl Pages {
         let files = Files::new(disk, dir, identity);
         let mut survey = Survey::read(&files, in_use.into_iter())?;
         let missing = std::mem::take(&mut survey.missing);
+        let broken = std::mem::take(&mut survey.broken);
         let pages = Pages {
             files,
             ledger: Mutex::new(Ledger::new(segment_bytes, survey)),
@@ -113,7 +116,11 @@ impl Pages {
             rounds: Rounds::default(),
             counters: Counters::default(),
         };
-        Ok(OpenedPages { pages, missing })
+        Ok(OpenedPages {
+            pages,
+            missing,
+            broken,
+        })
     }
 
     /// Writes a page that holds `parts`, one behind the other. It is durable after the next
@@ -236,6 +243,11 @@ impl Pages {
         let bytes = self.with_reader(&at, |reader| reader.read(&at))?;
         self.counters.read(at.framed_bytes());
         Ok(bytes)
+    }
+
+    /// Where a segment's file lies, or should.
+    pub fn path(&self, segment: u64) -> PathBuf {
+        self.files.path(segment)
     }
 
     /// Checks a page without handing it out.

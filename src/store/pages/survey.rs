@@ -30,6 +30,9 @@ pub(super) struct Survey {
     /// Segments that hold pages in use.
     pub(super) segments: BTreeMap<u64, Segment>,
     pub(super) missing: Vec<MissingSegment>,
+    /// Files with pages in use whose headers are damaged. Each page says by itself whether it is
+    /// whole, so those that are can be served.
+    pub(super) broken: Vec<PathBuf>,
     /// Files that nobody needs.
     pub(super) leftover: Vec<u64>,
     /// The highest number a durable segment has or had.
@@ -48,6 +51,7 @@ impl Survey {
         let mut survey = Survey {
             segments: BTreeMap::new(),
             missing: Vec::new(),
+            broken: Vec::new(),
             leftover: Vec::new(),
             last: live.keys().copied().filter(is_durable).max().unwrap_or(0),
             last_transient: 0,
@@ -85,8 +89,7 @@ impl Survey {
         };
         let path = files.path(segment);
         if header == SegmentHeader::Broken {
-            // Each page says by itself whether it is whole, so those that are can be served.
-            tracing::error!(path = %path.display(), "the header of a segment is damaged");
+            self.broken.push(path.clone());
         }
         let file = files.get(segment)?;
         let size = file.size().map_err(StoreError::io("measure", &path))?;

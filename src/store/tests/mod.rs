@@ -9,6 +9,7 @@ use super::sim::{SimCatalogue, SimDisk};
 use super::*;
 
 mod backup;
+mod beginnings;
 mod entries;
 mod faults;
 mod full;

@@ -320,7 +320,10 @@ fn a_foreign_log_file_is_named() {
 #[test]
 fn a_log_file_of_a_later_format_is_named() {
     let site = site_with_three_records();
-    site.disk.flip(&log_file(1), 8, 2);
+    let mut bytes = site.disk.contents(&log_file(1));
+    bytes[8] = 3;
+    layout::reseal(&mut bytes);
+    site.disk.overwrite(&log_file(1), &bytes);
     let error = refusal(&site);
     let StoreError::NewerFormat { path, found, known } = error else {
         panic!("{error}")

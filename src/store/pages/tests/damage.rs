@@ -1,7 +1,7 @@
 //! Pages and segment files that are not what they were, and files of others.
 
 use super::*;
-use crate::store::layout::{Magic, write_header};
+use crate::store::layout::{Magic, reseal, write_header};
 
 #[track_caller]
 fn names(error: &StoreError, path: &Path) {
@@ -136,6 +136,7 @@ fn a_file_with_another_magic_stops_the_start_named_or_not() {
 fn a_file_of_a_later_format_stops_the_start_named_or_not() {
     let mut header = write_header(Magic::Segment, &IDENTITY, &1u64.to_le_bytes());
     header[8] = 2;
+    reseal(&mut header);
     let (disk, at) = with_header(&header);
     for in_use in [&[at][..], &[]] {
         let error = refused(&disk, in_use);

@@ -1,0 +1,3 @@
+//! Tests that need the whole process but its sockets.
+
+mod damage;
