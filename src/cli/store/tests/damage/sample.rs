@@ -291,10 +291,10 @@ impl Trial<'_> {
                 let Definition::Queue(_, spec, _) = definition else {
                     continue;
                 };
-                let mut numbers = Vec::new();
-                while let Some(got) = client.get(&spec.name, true) {
-                    numbers.push(self.known(&spec.name, &got.body)?);
-                }
+                let queue = vhost.queue(&spec.name).ok_or("a queue without a handle")?;
+                let bodies = client.drain(&spec.name, || queue.counts().ready == 0);
+                let numbers = bodies.iter().map(|body| self.known(&spec.name, body));
+                let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
                 state.queues.insert(spec.name.to_string(), numbers);
             }
         }
