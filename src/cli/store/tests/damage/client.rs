@@ -43,13 +43,6 @@ struct Heard {
     body: Vec<u8>,
 }
 
-/// A message that was got.
-#[derive(Debug)]
-pub(super) struct Got {
-    pub(super) tag: u64,
-    pub(super) body: Vec<u8>,
-}
-
 impl Client {
     /// Logs in and opens channel 1.
     pub(super) fn connect(broker: &Arc<Broker>, clock: Clock) -> Client {
@@ -150,19 +143,47 @@ impl Client {
         }
     }
 
-    /// The next message of a queue.
-    pub(super) fn get(&mut self, queue: &str, no_ack: bool) -> Option<Got> {
+    /// Gets the next message of a queue, which has one; returns its delivery tag.
+    pub(super) fn get(&mut self, queue: &str) -> u64 {
         let get = basic::Get {
             queue,
-            no_ack,
             ..Default::default()
         };
         self.send(1, get);
-        let answer = self.await_method(1, "basic.get-");
-        (answer.name == "basic.get-ok").then_some(Got {
-            tag: answer.tag,
-            body: answer.body,
-        })
+        self.await_method(1, "basic.get-ok").tag
+    }
+
+    /// Takes everything out of a queue, until it says that it has nothing more.
+    pub(super) fn drain(&mut self, queue: &str, is_empty: impl Fn() -> bool) -> Vec<Vec<u8>> {
+        let consume = basic::Consume {
+            queue,
+            consumer_tag: "drain",
+            no_ack: true,
+            ..Default::default()
+        };
+        self.ask(1, consume, "basic.consume-ok");
+        let deadline = Instant::now() + PATIENCE;
+        let mut bodies = Vec::new();
+        loop {
+            // Asked first: what left the queue before is in the inbox.
+            let is_last = is_empty();
+            self.listen();
+            bodies.extend(self.heard.drain(..).map(|heard| {
+                assert_eq!(heard.name, "basic.deliver");
+                heard.body
+            }));
+            if is_last {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{queue} is never empty");
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
+        let cancel = basic::Cancel {
+            consumer_tag: "drain",
+            ..Default::default()
+        };
+        self.ask(1, cancel, "basic.cancel-ok");
+        bodies
     }
 
     /// Waits for a method whose name begins so. Others of the channel are forgotten, except the

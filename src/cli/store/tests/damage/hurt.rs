@@ -99,7 +99,7 @@ impl Hurt {
         let changed = match *self {
             Hurt::Flip { at, bit } => {
                 hurt[at as usize] ^= 1 << bit;
-                vec![at..at + 1]
+                one(at..at + 1)
             }
             Hurt::Zero { at, blocks } => {
                 let end = (at + blocks * BLOCK).min(length);
@@ -109,18 +109,22 @@ impl Hurt {
             }
             Hurt::Cut { at } => {
                 hurt.truncate(at as usize);
-                vec![at..length]
+                one(at..length)
             }
             Hurt::Remove => {
                 fs::remove_file(path).expect("removed");
-                return vec![0..length];
+                return one(0..length);
             }
             Hurt::Replace => {
                 hurt = b"Nobody's file, for all we know.".repeat(300);
-                vec![0..length]
+                one(0..length)
             }
         };
         fs::write(path, &hurt).expect("written");
         changed
     }
+}
+
+fn one(place: Range<u64>) -> Vec<Range<u64>> {
+    std::iter::once(place).collect()
 }

@@ -8,6 +8,7 @@ use broker_core::definition::Definition;
 use parking_lot::Mutex;
 
 use super::hurt::{Hurt, Random, files};
+use super::layout::FILE_HEADER;
 use super::reference::{Lost, Reference, State};
 use super::scene::{Life, Published, copy, folder, number};
 use super::verdict::{Telling, Verdict, judge};
@@ -67,17 +68,18 @@ fn kind(name: &Path) -> String {
 fn used(reference: &Reference, name: &Path) -> Vec<Range<u64>> {
     if let Some(file) = reference.logs.iter().find(|file| file.name == name) {
         let groups = file.groups.iter().map(|group| group.bytes());
-        return groups.chain([0..128]).collect();
+        return groups.chain(std::iter::once(0..FILE_HEADER)).collect();
     }
     let stem = name.file_stem().and_then(|stem| stem.to_str());
     let segment = stem.and_then(|stem| stem.parse().ok());
     let pages = reference.pages.iter();
     let here = pages.filter(|page| Some(page.segment) == segment);
     match name.to_str() {
-        Some("node") => vec![0..128, 4096..4224],
-        Some(text) if text.starts_with("pages/") => {
-            here.map(|page| page.bytes()).chain([0..128]).collect()
-        }
+        Some("node") => vec![0..FILE_HEADER, 4096..4096 + FILE_HEADER],
+        Some(text) if text.starts_with("pages/") => here
+            .map(|page| page.bytes())
+            .chain(std::iter::once(0..FILE_HEADER))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -291,10 +293,10 @@ impl Trial<'_> {
                 let Definition::Queue(_, spec, _) = definition else {
                     continue;
                 };
-                let mut numbers = Vec::new();
-                while let Some(got) = client.get(&spec.name, true) {
-                    numbers.push(self.known(&spec.name, &got.body)?);
-                }
+                let queue = vhost.queue(&spec.name).ok_or("a queue without a handle")?;
+                let bodies = client.drain(&spec.name, || queue.counts().ready == 0);
+                let numbers = bodies.iter().map(|body| self.known(&spec.name, body));
+                let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
                 state.queues.insert(spec.name.to_string(), numbers);
             }
         }

@@ -337,9 +337,8 @@ impl Scene {
     /// Dead letters, moved at once.
     fn reject(&mut self, writer: &mut Writer, life: &Life) {
         for _ in 0..5 {
-            let got = writer.client.get("rejecting", false).expect("a message");
             let reject = basic::Reject {
-                delivery_tag: got.tag,
+                delivery_tag: writer.client.get("rejecting"),
                 requeue: false,
             };
             writer.client.send(1, reject);
@@ -424,7 +423,7 @@ impl Writer {
     /// Gets as many messages as `range` ends with, acks those in it, and lets the others go back.
     fn take(&mut self, queue: &str, range: std::ops::Range<usize>, life: &Life) {
         for index in 0..range.end {
-            let tag = self.client.get(queue, false).expect("a message").tag;
+            let tag = self.client.get(queue);
             if range.contains(&index) {
                 let ack = basic::Ack {
                     delivery_tag: tag,
@@ -441,7 +440,7 @@ impl Writer {
     /// Gets messages and gives them back.
     fn put_back(&mut self, queue: &str, count: usize) {
         for _ in 0..count {
-            self.client.get(queue, false).expect("a message");
+            self.client.get(queue);
         }
         let recover = basic::Recover { requeue: true };
         self.client.ask(1, recover, "basic.recover-ok");
