@@ -24,7 +24,7 @@ pub(super) struct Away {
     pub(super) ready: Tally,
     /// Messages that came back meanwhile, with their delivery counts.
     pub(super) heads: FxHashMap<u64, u32>,
-    /// `ready` counts all that is alive, and its bytes are not known.
+    /// `ready` counts all that is alive, and its bytes are what the entry makes of them.
     pub(super) is_estimated: bool,
     pub(super) is_wanted: bool,
 }
@@ -101,7 +101,8 @@ impl Chunks {
         let FoundPage { entry, heads, .. } = found;
         self.note_page(entry.number);
         let count = entry.runs.count() as u32;
-        let ready = Tally::of_persistent(u64::from(count));
+        let bytes = entry.body_length.total(u64::from(count));
+        let ready = Tally::of_persistent(u64::from(count), bytes);
         let slot = self.take_slot();
         self.away_count += 1;
         let chunk = self.chunk_mut(slot);
