@@ -42,6 +42,14 @@ impl Chunks {
         self.away_count > 0
     }
 
+    /// What is ready in chunks that are on disk only.
+    pub(in crate::queue) fn ready_on_disk(&self) -> Tally {
+        let mut ready = Tally::default();
+        let away = self.chunks.iter().filter_map(|chunk| chunk.away.as_ref());
+        away.for_each(|away| ready.add_all(away.ready));
+        ready
+    }
+
     /// How many chunks are on disk only.
     #[cfg(test)]
     pub(in crate::queue) fn away_count(&self) -> usize {
