@@ -299,7 +299,7 @@ impl Driver {
             }
         } else {
             self.rest.extend_from_slice(&input[used..]);
-            self.stalled = self.machine.is_paused() || !self.machine.wants_input();
+            self.stalled = self.machine.is_stalled();
         }
         if before != State::Open && self.machine.state() == State::Open {
             self.opened(now);

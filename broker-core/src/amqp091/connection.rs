@@ -114,6 +114,7 @@ pub struct Connection {
     pub(super) remark: Option<String>,
     incarnations: u32,
     methods_left: usize,
+    is_stalled: bool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -146,6 +147,7 @@ impl Connection {
             remark: None,
             incarnations: 0,
             methods_left: METHODS_PER_TURN,
+            is_stalled: false,
         }
     }
 
@@ -210,6 +212,12 @@ impl Connection {
         self.methods_left == 0
     }
 
+    /// Whether the last [`Self::receive`] left frames because it was not to take them then. They
+    /// must come again as soon as input is wanted: nothing may follow them on the socket.
+    pub fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
     /// Takes what the socket brought, as far as whole frames go; gives how many bytes were used.
     /// The rest must come again, with more behind it.
     pub fn receive(&mut self, input: &[u8], now: Timestamp, io: &mut Io<'_>) -> usize {
@@ -219,19 +227,25 @@ impl Connection {
         }
         let mut used = 0;
         self.methods_left = METHODS_PER_TURN;
+        self.is_stalled = false;
         if self.state == State::Header {
             used = self.read_header(input, io);
             if self.state == State::Header {
                 return used;
             }
         }
-        while self.state != State::Closed && self.methods_left > 0 && self.wants_input() {
+        while self.state != State::Closed && !self.is_stalled {
+            // Asked once: what was the answer may not be what it would be a moment later.
+            if self.methods_left == 0 || !self.wants_input() {
+                self.is_stalled = true;
+                break;
+            }
             let rest = &input[used..];
             match cut(rest, self.payload_max()) {
                 Ok(Cut::Incomplete { .. }) => break,
                 Ok(Cut::Frame { frame, len }) => match self.frame(frame, &rest[len..], now, io) {
                     Some(more) => used += len + more,
-                    None => break,
+                    None => self.is_stalled = true,
                 },
                 Err(error) => {
                     self.bad_frame(rest, error, now, io);

@@ -79,7 +79,9 @@ pub fn describe_page(key: &[u8], value: &[u8]) -> Result<Described, Malformed> {
     ];
     let set = flags.into_iter().filter(|(_, is_set)| *is_set);
     fields.extend(set.map(|(name, _)| (name, Flag(true))));
-    fields.push(("count", Number(page.runs.count())));
+    let count = page.runs.count();
+    fields.push(("count", Number(count)));
+    fields.push(("body_bytes", Number(page.body_length.total(count))));
     fields.push(("ordinals", ordinals(&page.runs)));
     Ok(Fields(fields))
 }

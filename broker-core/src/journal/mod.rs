@@ -27,7 +27,7 @@ pub use crate::message::{Block, Malformed, Parts};
 pub use decode::{Entry, Placement, Turn};
 pub use describe::Described;
 pub use encode::{Payload, Section};
-pub use page::{PageEntry, PageKey};
+pub use page::{MeanLength, PageEntry, PageKey};
 pub use runs::{Run, Runs};
 
 use std::fmt::Debug;

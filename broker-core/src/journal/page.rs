@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! key    'm', queue u64, page number u64 (both big-endian)
-//! value  0 u8 version = 1     1 u64 segment   9 u64 offset   17 u32 length   21 u32 CRC
+//! value  0 u8 version = 2     1 u64 segment   9 u64 offset   17 u32 length   21 u32 CRC
 //!       25 u8 flags (1: the page holds one level; 2: its messages may have been delivered before;
 //!             4: one of them may have a time to live of its own)         26 u8 level
-//!       27 u32 number of runs   31 runs × (first u64, count u32)
+//!       27 u64 mean length of their bodies, in parts of 65536
+//!       35 u32 number of runs   39 runs × (first u64, count u32)
 //! ```
 //!
 //! The page itself is a block, in the order of the queue. What it holds beside the ordinals in
@@ -17,11 +18,11 @@ use super::{Malformed, RawChange, Runs};
 use crate::message::RECORD_BYTES_MIN;
 
 const KEY_FIRST: u8 = b'm';
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ONE_LEVEL: u8 = 1;
 const REDELIVERED: u8 = 2;
 const EXPIRES: u8 = 4;
-const HEAD_BYTES: usize = 31;
+const HEAD_BYTES: usize = 39;
 const RUN_BYTES: usize = 12;
 const BLOCK_HEAD_BYTES: u64 = 8;
 
@@ -68,6 +69,28 @@ impl PageKey {
     }
 }
 
+/// The mean length of bodies. The sum for all the messages it was made of is exact while they are
+/// fewer than 65536, which is more than a chunk of ordinary size holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeanLength(u64);
+
+impl MeanLength {
+    const PARTS: u128 = 1 << 16;
+
+    /// Of so many bytes in so many bodies.
+    pub fn of(bytes: u64, count: u64) -> MeanLength {
+        let count = u128::from(count.max(1));
+        let mean = (u128::from(bytes) * Self::PARTS + count / 2) / count;
+        MeanLength(u64::try_from(mean).unwrap_or(u64::MAX))
+    }
+
+    /// How many bytes so many bodies have.
+    pub fn total(self, count: u64) -> u64 {
+        let parts = u128::from(self.0) * u128::from(count) + Self::PARTS / 2;
+        u64::try_from(parts / Self::PARTS).unwrap_or(u64::MAX)
+    }
+}
+
 /// A page and what of it is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageEntry {
@@ -89,6 +112,8 @@ pub struct PageEntry {
     pub is_redelivered: bool,
     /// One of its messages may have a time to live of its own.
     pub may_expire: bool,
+    /// The mean length of the bodies that were alive when this was known last.
+    pub body_length: MeanLength,
     /// The ordinals that are alive.
     pub runs: Runs,
 }
@@ -118,6 +143,7 @@ impl PageEntry {
         value.extend_from_slice(&self.crc.to_le_bytes());
         value.push(self.flags());
         value.push(self.level.unwrap_or_default());
+        value.extend_from_slice(&self.body_length.0.to_le_bytes());
         value.extend_from_slice(&(runs.len() as u32).to_le_bytes());
         push_runs(&mut value, &self.runs);
         value
@@ -149,14 +175,19 @@ impl PageEntry {
             level: None,
             is_redelivered: false,
             may_expire: false,
+            body_length: MeanLength::default(),
             runs: Runs::new(),
         };
         entry.read_flags(reader.u8()?, reader.u8()?)?;
+        entry.body_length = MeanLength(reader.u64()?);
         let count = reader.count(RUN_BYTES)?;
         entry.runs = reader.runs(count)?;
         reader.end()?;
         if entry.runs.count() > entry.records_max() {
             return Err(Malformed("a page entry names more messages than fit"));
+        }
+        if entry.body_length.total(1) > u64::from(entry.length) {
+            return Err(Malformed("a page entry names longer bodies than fit"));
         }
         Ok(entry)
     }

@@ -23,7 +23,7 @@ use super::effects::Effects;
 use super::pending::Pending;
 pub use super::restoring::Found;
 pub use super::settings::{DeadLetterTo, Overflow, Settings};
-pub use super::snapshot::{ConsumerSnapshot, Counts, Snapshot, Totals};
+pub use super::snapshot::{ConsumerSnapshot, Counts, OnDisk, Snapshot, Totals};
 use crate::host::Lsn;
 use crate::journal::{Journal, PageEntry};
 use crate::message::Records;

@@ -32,6 +32,21 @@ pub struct Counts {
     pub consumers: u64,
 }
 
+/// What of it is on disk only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnDisk {
+    /// Ready messages.
+    pub ready: u64,
+    /// Unacked messages.
+    pub unacked: u64,
+    /// Bytes of the bodies of both.
+    pub bytes: u64,
+    /// Those of both that are gone after a restart.
+    pub transient: u64,
+    /// Bytes of the bodies of these.
+    pub transient_bytes: u64,
+}
+
 /// What happened in a queue since it was made; only ever grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -93,6 +108,8 @@ pub struct ConsumerSnapshot {
 pub struct Snapshot {
     /// What it holds.
     pub counts: Counts,
+    /// What of that is not in memory.
+    pub on_disk: OnDisk,
     /// What happened in it.
     pub totals: Totals,
     /// Its consumers, oldest first.
@@ -131,6 +148,7 @@ impl Queue {
         let exclusive = self.consumers.exclusive();
         Snapshot {
             counts: self.counts(),
+            on_disk: self.on_disk(),
             totals: self.totals,
             consumers,
             memory_bytes: self.memory_bytes() as u64,
@@ -138,6 +156,23 @@ impl Queue {
             head_timestamp: self.head_timestamp(),
             exclusive_consumer_tag: exclusive.map(|consumer| consumer.spec.tag.clone()),
             failed: self.life == Life::Failed,
+        }
+    }
+
+    fn on_disk(&self) -> OnDisk {
+        if !self.chunks.has_away() {
+            return OnDisk::default();
+        }
+        let ready = self.chunks.ready_on_disk();
+        let unacked = self.unacked.tally_in(|slot| !self.chunks.is_here(slot));
+        let mut both = ready;
+        both.add_all(unacked);
+        OnDisk {
+            ready: ready.count,
+            unacked: unacked.count,
+            bytes: both.bytes,
+            transient: both.count - both.persistent,
+            transient_bytes: both.bytes - both.persistent_bytes,
         }
     }
 

@@ -36,12 +36,13 @@ impl Tally {
         }
     }
 
-    /// So many persistent messages of unknown length.
-    pub(super) fn of_persistent(count: u64) -> Tally {
+    /// So many persistent messages with bodies of so many bytes.
+    pub(super) fn of_persistent(count: u64, bytes: u64) -> Tally {
         Tally {
             count,
+            bytes,
             persistent: count,
-            ..Tally::default()
+            persistent_bytes: bytes,
         }
     }
 

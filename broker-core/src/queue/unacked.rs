@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::chunks::Place;
+use super::chunks::{Place, Slot};
 use super::tally::Tally;
 use crate::inbox::ConsumerId;
 use crate::message::RecordRef;
@@ -153,9 +153,20 @@ impl Unacked {
 
     /// The messages.
     pub(super) fn ordinals(&self) -> impl Iterator<Item = u64> {
+        self.entries().map(|entry| entry.ordinal)
+    }
+
+    /// Those of the messages that lie in chunks of a kind.
+    pub(super) fn tally_in(&self, mut is_counted: impl FnMut(Slot) -> bool) -> Tally {
+        let mut tally = Tally::default();
+        let counted = self.entries().filter(|entry| is_counted(entry.place.slot));
+        counted.for_each(|entry| tally.add_all(entry.tally()));
+        tally
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
         let run = self.run.iter().filter(|entry| !entry.is_blank());
         run.chain(self.scattered.values())
-            .map(|entry| entry.ordinal)
     }
 
     /// Forgets all of them.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amqp_codec::FieldTable;
-use broker_core::queue::handle::{Counts, QueueHandle, Snapshot};
+use broker_core::queue::handle::{Counts, OnDisk, QueueHandle, Snapshot};
 use broker_core::topology::QueueSpec;
 use broker_core::vhost::Vhost;
 use serde_json::{Map, Value, json};
@@ -111,7 +111,7 @@ impl<'a> Showing<'a> {
                     shown.insert("owner_pid_details".into(), connection_details(owner));
                 }
                 self.put_state(&mut shown, queue, snapshot);
-                put_sizes(&mut shown, counts);
+                put_sizes(&mut shown, counts, &snapshot.on_disk);
             }
         }
         shown
@@ -144,25 +144,28 @@ impl<'a> Showing<'a> {
     }
 }
 
-/// How much lies in the queue; all of it in memory.
-fn put_sizes(shown: &mut Map<String, Value>, counts: &Counts) {
-    let messages = counts.ready + counts.unacked;
+/// How much lies in the queue, and what of it in memory. As in RabbitMQ, persistent messages do
+/// not count as paged out.
+fn put_sizes(shown: &mut Map<String, Value>, counts: &Counts, on_disk: &OnDisk) {
     let bytes = counts.ready_bytes + counts.unacked_bytes;
+    // What is on disk after a start is a little inexact until it is read.
+    let ready_ram = counts.ready.saturating_sub(on_disk.ready);
+    let unacked_ram = counts.unacked.saturating_sub(on_disk.unacked);
     for (name, value) in [
         ("message_bytes", bytes),
         ("message_bytes_ready", counts.ready_bytes),
         ("message_bytes_unacknowledged", counts.unacked_bytes),
-        ("message_bytes_ram", bytes),
+        ("message_bytes_ram", bytes.saturating_sub(on_disk.bytes)),
         ("message_bytes_persistent", counts.persistent_bytes),
-        ("message_bytes_paged_out", 0),
-        ("messages_ram", messages),
-        ("messages_ready_ram", counts.ready),
-        ("messages_unacknowledged_ram", counts.unacked),
+        ("message_bytes_paged_out", on_disk.transient_bytes),
+        ("messages_ram", ready_ram + unacked_ram),
+        ("messages_ready_ram", ready_ram),
+        ("messages_unacknowledged_ram", unacked_ram),
         (
             "messages_persistent",
             counts.ready_persistent + counts.unacked_persistent,
         ),
-        ("messages_paged_out", 0),
+        ("messages_paged_out", on_disk.transient),
     ] {
         shown.insert(name.into(), value.into());
     }

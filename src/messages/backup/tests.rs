@@ -82,6 +82,7 @@ fn page(queue: u64, at: PageAt) -> (Vec<u8>, Vec<u8>) {
         level: None,
         is_redelivered: false,
         may_expire: false,
+        body_length: Default::default(),
         runs: Runs::new(),
     };
     (entry.key(), entry.value())

@@ -1,6 +1,7 @@
 //! Conversations with the machine in process: no socket, a log whose durability the test decides.
 
 mod alarm;
+mod backlog;
 mod closing;
 mod delivering;
 mod gate;

@@ -3,7 +3,9 @@
 use super::{appended, records};
 use crate::host::Lsn;
 use crate::journal::describe::{Bodies, Described, describe, describe_block, describe_page};
-use crate::journal::{Block, EntryKind, Malformed, PageEntry, Placement, Runs, Section};
+use crate::journal::{
+    Block, EntryKind, Malformed, MeanLength, PageEntry, Placement, Runs, Section,
+};
 use crate::message::Body;
 
 /// As one would write it down.
@@ -111,13 +113,14 @@ fn a_page_says_where_it_lies_and_what_of_it_is_alive() {
         level: Some(4),
         is_redelivered: true,
         may_expire: true,
+        body_length: MeanLength::of(25, 10),
         runs: Runs::between(10, 19),
     };
     let described = describe_page(&page.key(), &page.value()).unwrap();
     assert_eq!(
         written(&described),
         "{queue 1, page 2, segment 3, offset 4096, length 1000, crc '000000ab', level 4, \
-         redelivered true, may_expire true, count 10, ordinals '10-19'}"
+         redelivered true, may_expire true, count 10, body_bytes 25, ordinals '10-19'}"
     );
     let block = Block::of(&records(&[(7, Body::Inline(b"body"))]))
         .parts()

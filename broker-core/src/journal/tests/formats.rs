@@ -1,12 +1,13 @@
 //! Every kind of entry: its bytes by hand, and back.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::{Kept, appended, records};
 use crate::host::Lsn;
 use crate::journal::{
-    Block, Entry, EntryKind, Journal, Malformed, PageEntry, PageKey, Placement, RawChange, Runs,
-    Section,
+    Block, Entry, EntryKind, Journal, Malformed, MeanLength, PageEntry, PageKey, Placement,
+    RawChange, Runs, Section,
 };
 use crate::message::Body;
 use crate::time::Timestamp;
@@ -232,6 +233,7 @@ fn page() -> PageEntry {
         level: Some(7),
         is_redelivered: false,
         may_expire: false,
+        body_length: MeanLength::of(3, 2),
         runs: Runs::from_iter([1, 2, 9]),
     }
 }
@@ -245,11 +247,12 @@ fn a_page_entry_has_an_ordered_key_and_a_versioned_value() {
         &[0, 0, 0, 0, 0, 0, 0, 3],
     ]
     .concat();
-    let mut value = vec![1];
+    let mut value = vec![2];
     value.extend(le(4));
     value.extend([0, 0x50, 0, 0, 0, 0, 0, 0]);
     value.extend([0xF4, 1, 0, 0, 1, 2, 3, 4]);
-    value.extend([1, 7, 2, 0, 0, 0]);
+    value.extend([1, 7, 0, 0x80, 1, 0, 0, 0, 0, 0]);
+    value.extend([2, 0, 0, 0]);
     value.extend(le(1));
     value.extend([2, 0, 0, 0]);
     value.extend(le(9));
@@ -339,4 +342,23 @@ fn a_page_entry_names_no_more_messages_than_its_length_holds() {
         error,
         Malformed("a page entry names more messages than fit")
     );
+}
+
+#[test]
+fn a_page_entry_with_longer_bodies_than_its_page_is_refused() {
+    for (bytes, is_read) in [(500, true), (501, false)] {
+        let page = PageEntry {
+            body_length: MeanLength::of(bytes, 1),
+            ..page()
+        };
+        let read = PageEntry::decode(&page.key(), &page.value());
+        assert_eq!(read.is_ok(), is_read, "{bytes}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_mean_gives_the_sum_it_was_made_of(count in 1u64..65_536, bytes in 0..=u64::from(u32::MAX)) {
+        prop_assert_eq!(MeanLength::of(bytes, count).total(count), bytes);
+    }
 }

@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use super::{appended, records};
 use crate::host::Lsn;
 use crate::journal::{
-    Block, Entry, EntryKind, Malformed, PageEntry, Placement, Runs, Section, encode,
+    Block, Entry, EntryKind, Malformed, MeanLength, PageEntry, Placement, Runs, Section, encode,
 };
 use crate::message::Body;
 
@@ -80,6 +80,7 @@ fn every_truncated_page_entry_is_refused() {
         level: None,
         is_redelivered: false,
         may_expire: false,
+        body_length: MeanLength::default(),
         runs: Runs::from_iter([1, 5, 6]),
     };
     let (key, value) = (page.key(), page.value());
@@ -194,6 +195,7 @@ proptest! {
             level,
             is_redelivered,
             may_expire,
+            body_length: MeanLength::default(),
             runs: ordinals.into_iter().collect(),
         };
         prop_assert_eq!(PageEntry::decode(&page.key(), &page.value()), Ok(page));

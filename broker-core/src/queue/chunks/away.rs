@@ -24,7 +24,7 @@ pub(super) struct Away {
     pub(super) ready: Tally,
     /// Messages that came back meanwhile, with their delivery counts.
     pub(super) heads: FxHashMap<u64, u32>,
-    /// `ready` counts all that is alive, and its bytes are not known.
+    /// `ready` counts all that is alive, and its bytes are what the entry makes of them.
     pub(super) is_estimated: bool,
     pub(super) is_wanted: bool,
 }
@@ -40,6 +40,14 @@ impl Chunks {
     #[inline]
     pub(in crate::queue) fn has_away(&self) -> bool {
         self.away_count > 0
+    }
+
+    /// What is ready in chunks that are on disk only.
+    pub(in crate::queue) fn ready_on_disk(&self) -> Tally {
+        let mut ready = Tally::default();
+        let away = self.chunks.iter().filter_map(|chunk| chunk.away.as_ref());
+        away.for_each(|away| ready.add_all(away.ready));
+        ready
     }
 
     /// How many chunks are on disk only.
@@ -101,7 +109,8 @@ impl Chunks {
         let FoundPage { entry, heads, .. } = found;
         self.note_page(entry.number);
         let count = entry.runs.count() as u32;
-        let ready = Tally::of_persistent(u64::from(count));
+        let bytes = entry.body_length.total(u64::from(count));
+        let ready = Tally::of_persistent(u64::from(count), bytes);
         let slot = self.take_slot();
         self.away_count += 1;
         let chunk = self.chunk_mut(slot);

@@ -7,7 +7,7 @@
 
 use crate::defects::{Defect, is_planted};
 use crate::host::Lsn;
-use crate::journal::{PageEntry, PageKey, Runs};
+use crate::journal::{MeanLength, PageEntry, PageKey, Runs};
 
 use super::page::PageAt;
 use super::{Chunks, Slot};
@@ -34,6 +34,8 @@ pub(super) struct Home {
     is_known_redelivered: bool,
     /// One of its messages may have a time to live of its own.
     pub(super) may_expire: bool,
+    /// Of the logged ones among its messages, when they were seen last.
+    body_length: MeanLength,
     /// The first settlement that its entry lacks; 0 for none.
     settled_from: u64,
 }
@@ -63,6 +65,7 @@ impl Home {
             is_redelivered: false,
             is_known_redelivered: false,
             may_expire: false,
+            body_length: MeanLength::default(),
             settled_from: 0,
         }
     }
@@ -76,6 +79,7 @@ impl Home {
             is_redelivered: found.is_redelivered || entry.is_redelivered,
             is_known_redelivered: entry.is_redelivered,
             may_expire: entry.may_expire,
+            body_length: entry.body_length,
             settled_from: found.settled_from.map_or(0, |lsn| lsn.0),
             ..Home::written(entry.number, page_at(entry), entry.level)
         }
@@ -145,6 +149,7 @@ impl Home {
             level: self.level,
             is_redelivered: self.is_redelivered,
             may_expire: self.may_expire,
+            body_length: self.body_length,
             runs,
         }
     }
@@ -177,9 +182,11 @@ impl Chunks {
     /// The map names the chunk's page with what is alive in it now, or not at all.
     pub(super) fn put_entry(&mut self, slot: Slot) {
         let mut runs = self.logged_runs(slot);
+        let body_length = self.is_here(slot).then(|| self.logged_body_length(slot));
         let queue = self.queue.0;
         let chunk = self.chunk_mut(slot);
         let Some(home) = &mut chunk.home else { return };
+        home.body_length = body_length.unwrap_or(home.body_length);
         if is_planted(Defect::EntryNamesDead) {
             let (first, last) = (runs.first().unwrap_or(1), runs.last().unwrap_or(0));
             runs.insert_between(chunk.first_ordinal.min(first), last);
@@ -193,6 +200,15 @@ impl Chunks {
             (false, false) => return,
         };
         self.paging().changes.push(change);
+    }
+
+    /// Of the chunk's messages that are in the log. It is in memory.
+    fn logged_body_length(&self, slot: Slot) -> MeanLength {
+        let logged = self.alive_in(slot).filter(|record| record.is_logged());
+        let (bytes, count) = logged.fold((0, 0), |(bytes, count), record| {
+            (bytes + record.body_len() as u64, count + 1)
+        });
+        MeanLength::of(bytes, count)
     }
 
     /// A page is of no use any more: nor is its entry.

@@ -14,7 +14,7 @@ pub(in crate::queue) struct Arrival {
     pub(in crate::queue) slot: Slot,
     /// What of it was taken for ready.
     pub(in crate::queue) before: Tally,
-    /// What of it is; differs after a start, when the bytes were not known.
+    /// What of it is; may differ after a start, when the bytes were a mean.
     pub(in crate::queue) now: Tally,
 }
 

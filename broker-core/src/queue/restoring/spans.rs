@@ -90,6 +90,7 @@ mod tests {
             level,
             is_redelivered: false,
             may_expire: false,
+            body_length: Default::default(),
             runs: ordinals.iter().copied().collect::<Runs>(),
         }
     }

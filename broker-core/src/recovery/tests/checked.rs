@@ -99,7 +99,7 @@ fn damage_is_a_problem() {
         queue: 1,
         number: 2,
     };
-    check.page(&key.bytes(), &[2]);
+    check.page(&key.bytes(), &[3]);
     let checked = check.finish();
     let entry = Damaged {
         lsn: Lsn(1),

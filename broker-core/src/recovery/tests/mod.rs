@@ -79,6 +79,7 @@ pub(super) fn page(queue: u64, number: u64, runs: Runs) -> PageEntry {
         level: None,
         is_redelivered: false,
         may_expire: false,
+        body_length: Default::default(),
         runs,
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::super::bed::{Bed, transient};
 use super::super::disk::Disk;
 use crate::message::Message;
-use crate::queue::tests::{identity, message};
+use crate::queue::handle::{OnDisk, Snapshot};
+use crate::queue::tests::{Client, identity, message};
 use crate::queue::*;
 
 const MANY: u64 = 200_000;
@@ -79,4 +81,26 @@ fn an_idle_queue_that_was_used_is_small() {
     queue.submit(disk.now(), Command::Purge { reply: None });
     let memory = queue.snapshot().memory_bytes;
     assert!(memory < 1400, "{memory}");
+}
+
+#[test]
+fn what_is_on_disk_only_is_told_from_what_is_in_memory() {
+    let mut bed = Bed::with_memory(Settings::default());
+    bed.publish(8);
+    bed.publish_all(&[transient(), transient()]);
+    let client = Client::new();
+    (0..3).for_each(|_| bed.get(&client));
+    assert_eq!(bed.queue.snapshot().on_disk, OnDisk::default());
+    bed.submit(Command::Shrink);
+    let Snapshot {
+        counts, on_disk, ..
+    } = bed.queue.snapshot();
+    assert_eq!((on_disk.ready, on_disk.unacked), (7, 3));
+    let bytes = counts.ready_bytes + counts.unacked_bytes;
+    assert_eq!(on_disk.bytes, bytes);
+    let transient_bytes = bytes - counts.persistent_bytes;
+    assert_eq!(
+        (on_disk.transient, on_disk.transient_bytes),
+        (2, transient_bytes)
+    );
 }

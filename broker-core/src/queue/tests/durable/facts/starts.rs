@@ -32,6 +32,48 @@ fn after_a_stop_in_good_order_messages_are_as_they_were() {
 }
 
 #[test]
+fn the_bytes_of_messages_are_known_before_their_pages_are_read() {
+    for acked in [0, 4] {
+        let mut bed = Bed::new(Settings::default());
+        bed.publish(12);
+        let client = Client::new();
+        (0..acked).for_each(|_| bed.get(&client));
+        bed.ack(1..=acked);
+        bed.release();
+        let before = bed.queue.counts();
+        assert!(before.ready_bytes > 0);
+        bed.restart(true);
+        assert_eq!(bed.queue.counts(), before, "{acked} acked");
+        assert_eq!(bed.traffic().1, 0, "nothing was read");
+    }
+}
+
+fn filled(settings: Settings) -> Bed {
+    let mut bed = Bed::new(settings);
+    bed.publish(12);
+    bed
+}
+
+#[test]
+fn a_limit_in_bytes_holds_for_what_a_start_has_found() {
+    let unlimited = filled(Settings::default());
+    let bytes = unlimited.queue.counts().ready_bytes;
+    drop(unlimited);
+    let mut bed = filled(Settings {
+        max_length_bytes: Some(bytes),
+        ..Settings::default()
+    });
+    bed.release();
+    bed.restart(true);
+    bed.publish(1);
+    let counts = bed.queue.counts();
+    assert!(
+        counts.ready < 13 && counts.ready_bytes <= bytes,
+        "{counts:?}"
+    );
+}
+
+#[test]
 fn after_a_crash_every_message_may_have_been_delivered() {
     let mut bed = returned();
     bed.restart(false);
