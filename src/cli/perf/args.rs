@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::uri::Uri;
 
+mod excludes;
 mod names;
 mod rules;
 
-use rules::{
-    DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, SAME_CONNECTION_EXCLUDES,
-    SLOW_READER_EXCLUDES, STOPPED_EXCLUDES,
+use excludes::{
+    CHURN_EXCLUDES, DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, REQUEST_REPLY_EXCLUDES,
+    SAME_CONNECTION_EXCLUDES, SLOW_READER_EXCLUDES, STOPPED_EXCLUDES,
 };
 
 /// Puts load on an AMQP 0-9-1 broker and measures it.
@@ -156,7 +157,8 @@ pub struct PerfArgs {
     #[arg(long)]
     pub(super) pid: Option<u32>,
 
-    /// Idle connections to open; with --declare connections that declare at the same time [1].
+    /// Idle connections to open; with --declare, --churn and --request-reply connections that work
+    /// at the same time [1].
     #[arg(long, value_name = "N")]
     pub(super) connections: Option<u64>,
 
@@ -190,6 +192,16 @@ pub struct PerfArgs {
     #[arg(long, conflicts_with_all = DECLARE_EXCLUDES)]
     pub(super) declare: bool,
 
+    /// Instead of load, declare, bind and delete temporary queues over --connections connections,
+    /// together --rate of them per second.
+    #[arg(long, conflicts_with_all = CHURN_EXCLUDES)]
+    pub(super) churn: bool,
+
+    /// Instead of load, let --connections clients ask and one server answer through direct
+    /// reply-to, a request at a time each.
+    #[arg(long, conflicts_with_all = REQUEST_REPLY_EXCLUDES)]
+    pub(super) request_reply: bool,
+
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(super) json: bool,
@@ -202,6 +214,8 @@ pub(super) enum Mode {
     SlowReader,
     SameConnection,
     Declare { connections: u64, queues: u64 },
+    Churn { connections: u64 },
+    RequestReply { clients: u64 },
 }
 
 impl PerfArgs {
@@ -213,6 +227,12 @@ impl PerfArgs {
             (_, connections) if self.declare => Mode::Declare {
                 connections: connections.unwrap_or(1),
                 queues: self.messages.unwrap_or(DEFAULT_DECLARES),
+            },
+            (_, connections) if self.churn => Mode::Churn {
+                connections: connections.unwrap_or(1),
+            },
+            (_, connections) if self.request_reply => Mode::RequestReply {
+                clients: connections.unwrap_or(1),
             },
             _ => Mode::Load,
         }

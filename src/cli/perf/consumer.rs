@@ -22,7 +22,7 @@ use super::walk::{Sink, Walker};
 use super::wire::{close_reason, goodbye, put, put_ack, unexpected};
 
 /// How a consumer behaves.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Terms {
     /// Acknowledge after this many deliveries; no-ack without.
     pub(super) ack_every: Option<u64>,

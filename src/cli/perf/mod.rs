@@ -8,12 +8,13 @@
 //! |---|---|
 //! | `args`, `uri` | the command line |
 //! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `keys`, `confirm` work for it |
-//! | `idle`, `slow_reader`, `same_connection`, `declare` | runs of their own |
+//! | `idle`, `slow_reader`, `same_connection`, `declare`, `churn`, `request_reply` | runs of their own |
 //! | `connection`, `wire`, `block`, `walk` | AMQP on a socket |
 //! | `latency`, `process`, `report`, `stop`, `error` | measuring, telling, ending |
 
 mod args;
 mod block;
+mod churn;
 mod confirm;
 mod connection;
 mod consumer;
@@ -27,6 +28,7 @@ mod pace;
 mod process;
 mod publisher;
 mod report;
+mod request_reply;
 mod same_connection;
 mod slow_reader;
 mod stop;
@@ -63,6 +65,8 @@ pub fn run(args: PerfArgs) -> Result<(), PerfError> {
             connections,
             queues,
         } => tell(&args, &declare::run(&args, (connections, queues), &stop)?),
+        Mode::Churn { connections } => tell(&args, &churn::run(&args, connections, &stop)?),
+        Mode::RequestReply { clients } => tell(&args, &request_reply::run(&args, clients, &stop)?),
         Mode::SameConnection => tell(&args, &same_connection::run(&args, &stop)?),
         Mode::SlowReader => {
             let report = slow_reader::run(&args, &stop)?;

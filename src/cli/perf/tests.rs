@@ -1,6 +1,8 @@
 //! The client against a scripted broker: what it says, what it makes of closes, and that it looks
 //! at what has arrived before it waits for more.
 
+mod asking;
+mod churning;
 mod declaring;
 mod draining;
 mod peer;

@@ -169,6 +169,27 @@ fn slow_and_stopped_consumers_are_consumers_of_a_load() {
 }
 
 #[test]
+fn churn_and_requests_are_modes_of_their_own() {
+    let churn = accepted("--churn --rate 2000 --connections 4 --exchange amq.topic");
+    assert!(matches!(churn.mode(), Mode::Churn { connections: 4 }));
+    let asking = accepted("--request-reply --connections 500 --size 100");
+    assert!(matches!(asking.mode(), Mode::RequestReply { clients: 500 }));
+    assert_eq!(asking.time_limit(), Duration::from_secs(10));
+    for flag in [
+        "--size 1",
+        "--durable",
+        "--declare",
+        "--idle --connections 1",
+    ] {
+        refused(&format!("--churn {flag}"), "cannot be used with");
+    }
+    for flag in ["--rate 1", "--confirm 1", "--churn", "--slow-reader"] {
+        refused(&format!("--request-reply {flag}"), "cannot be used with");
+    }
+    refused("--churn --connections 1001", "--connections must lie");
+}
+
+#[test]
 fn what_would_wait_for_ever_is_refused() {
     accepted("--ack 10 --prefetch 10");
     refused("--ack 11 --prefetch 10", "wait for ever");
