@@ -148,6 +148,11 @@ pub struct PerfArgs {
     #[arg(long)]
     pub(super) latency: bool,
 
+    /// Check every body: none lost, none twice, in order, with its checksum. The run then waits
+    /// for what is on its way, and fails when something is wrong.
+    #[arg(long, conflicts_with_all = ["existing", "drain", "stopped"])]
+    pub(super) check: bool,
+
     /// Measure the time from publishing to the confirm; with --rate from the moment a message was
     /// due.
     #[arg(long)]

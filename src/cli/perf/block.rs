@@ -3,6 +3,7 @@
 
 use amqp_codec::{FLAG_DELIVERY_MODE, FRAME_OVERHEAD, basic, put_body_frames, put_content_header};
 
+use super::check::Seal;
 use super::error::PerfError;
 use super::keys::{NUMBER, numbered, write_digits};
 use super::walk::STAMP_BYTES;
@@ -59,6 +60,14 @@ impl Block {
         }
     }
 
+    /// Seals the bodies of the first `messages` messages, the first of them as `sequence`.
+    pub(super) fn seal(&mut self, messages: u64, sequence: u64, seal: &Seal) {
+        let chunks = self.bytes.chunks_exact_mut(self.message_bytes);
+        for (sequence, message) in (sequence..).zip(chunks.take(messages as usize)) {
+            seal.put(&mut message[self.body_at..], sequence);
+        }
+    }
+
     /// Writes `stamp(n)` at the front of the body of each of the first `messages` messages.
     pub(super) fn stamp(&mut self, messages: u64, stamp: impl Fn(u64) -> u64) {
         let chunks = self.bytes.chunks_exact_mut(self.message_bytes);
@@ -108,7 +117,8 @@ const NO_PROPERTIES: &[u8] = &[0, 0];
 const PERSISTENT: &[u8] = &[(FLAG_DELIVERY_MODE >> 8) as u8, 0, 2];
 /// The text of the exchange behind frame head, method, the reserved number and its own length.
 const EXCHANGE_AT: usize = 7 + 4 + 2 + 1;
-const FILLING: u8 = b'.';
+/// What bodies consist of.
+pub(super) const FILLING: u8 = b'.';
 
 #[cfg(test)]
 mod tests {

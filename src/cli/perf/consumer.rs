@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use amqp_codec::{Method, basic};
 
 use super::block::LOAD_CHANNEL;
+use super::check::Checker;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
 use super::latency::{Latencies, Stamps};
@@ -34,9 +35,10 @@ pub(super) struct Terms {
 }
 
 /// What a consumer says at its end.
-pub(super) struct Consumed {
+pub(super) struct Consumed<'a> {
     pub(super) cpu_nanos: u64,
     pub(super) latencies: Option<Latencies>,
+    pub(super) checker: Option<Checker<'a>>,
 }
 
 /// Opens a channel and starts consuming; deliveries may already be in the read buffer after it.
@@ -76,15 +78,29 @@ pub(super) fn consume(
 }
 
 /// Counts until the run is over or the broker ends it.
-pub(super) fn count(
+pub(super) fn count<'a>(
+    connection: Connection,
+    terms: Terms,
+    stop: &Stop,
+    stamps: &'a Stamps,
+    tally: &Tally,
+) -> Result<Consumed<'a>, PerfError> {
+    count_checked(connection, terms, stop, stamps, (tally, None))
+}
+
+/// Counts, and checks bodies if there is an account for that.
+pub(super) fn count_checked<'a>(
     mut connection: Connection,
     terms: Terms,
     stop: &Stop,
-    stamps: &Stamps,
-    tally: &Tally,
-) -> Result<Consumed, PerfError> {
+    stamps: &'a Stamps,
+    (tally, checker): (&Tally, Option<Checker<'a>>),
+) -> Result<Consumed<'a>, PerfError> {
     let mut walker = Walker::new(connection.frame_max());
-    let mut counter = Counter::new(terms, stamps);
+    let mut counter = Counter {
+        checker,
+        ..Counter::new(terms, stamps)
+    };
     let (stream, inbound) = connection.parts();
     let failed = |e| PerfError::socket("consuming", e);
     stream.set_read_timeout(Some(TICK)).map_err(failed)?;
@@ -118,17 +134,19 @@ pub(super) fn count(
     Ok(Consumed {
         cpu_nanos,
         latencies: counter.latencies,
+        checker: counter.checker,
     })
 }
 
 /// Reads nothing until the run is over: what was delivered stays where it is. There is no goodbye
 /// either, whose answer would come behind all of it.
-pub(super) fn stand_still(connection: Connection, stop: &Stop) -> Consumed {
+pub(super) fn stand_still(connection: Connection, stop: &Stop) -> Consumed<'static> {
     while !stop.wait(TICK) {}
     drop(connection);
     Consumed {
         cpu_nanos: thread_cpu_nanos(),
         latencies: None,
+        checker: None,
     }
 }
 
@@ -168,6 +186,7 @@ pub(super) struct Counter<'a> {
     stamps: &'a Stamps,
     latencies: Option<Latencies>,
     arrived: Vec<u64>,
+    checker: Option<Checker<'a>>,
 }
 
 impl<'a> Counter<'a> {
@@ -182,6 +201,7 @@ impl<'a> Counter<'a> {
             stamps,
             latencies: terms.stamped.then(Latencies::new).flatten(),
             arrived: Vec::new(),
+            checker: None,
         }
     }
 
@@ -260,7 +280,17 @@ impl Sink for Counter<'_> {
     }
 
     #[inline]
+    fn body_piece(&mut self, piece: &[u8]) {
+        if let Some(checker) = &mut self.checker {
+            checker.piece(piece);
+        }
+    }
+
+    #[inline]
     fn delivered(&mut self, delivery_tag: u64, body_bytes: u64) {
+        if let Some(checker) = &mut self.checker {
+            checker.end();
+        }
         self.delivered += 1;
         self.delivered_bytes += body_bytes;
         self.last_tag = delivery_tag;

@@ -2,13 +2,15 @@
 //! Owns the order of a run (declare, consume, publish, measure, drain, delete) and its figures; the
 //! work itself is the workers', the clock is `measure`'s.
 
+use std::mem::take;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use amqp_codec::ShortString;
 
 use super::args::PerfArgs;
-use super::block::{Block, Shape};
+use super::block::{Block, FILLING, Shape};
+use super::check::{Checker, Checks, Seal};
 use super::connection::{Connection, Dial};
 use super::consumer::{self, Consumed, Terms};
 use super::error::PerfError;
@@ -87,12 +89,14 @@ struct Window {
 
 /// What the workers say at the end, summed up.
 #[derive(Default)]
-struct Ends {
+struct Ends<'a> {
     publisher_cpu_nanos: u64,
     consumer_cpu_nanos: u64,
     unsent: u64,
     latencies: Option<Latencies>,
     confirm_latencies: Option<Latencies>,
+    /// The accounts of checked bodies, by consumer.
+    checkers: Vec<Option<Checker<'a>>>,
 }
 
 impl<'a> Load<'a> {
@@ -116,7 +120,7 @@ impl<'a> Load<'a> {
         scope: &'scope Scope<'scope, 'env>,
         consumers: Vec<Connection>,
         publishers: Vec<(Connection, Block)>,
-    ) -> Result<(Window, Ends), PerfError> {
+    ) -> Result<(Window, Ends<'env>), PerfError> {
         let subscribing = self.sample()?;
         let consuming = self.start_consumers(scope, consumers)?;
         self.spawn(scope, "perf-depth", || {
@@ -142,7 +146,7 @@ impl<'a> Load<'a> {
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
         mut consumers: Vec<Connection>,
-    ) -> Result<Vec<Worker<'scope, Consumed>>, PerfError> {
+    ) -> Result<Vec<Worker<'scope, Consumed<'env>>>, PerfError> {
         for (worker, connection) in consumers.iter_mut().enumerate() {
             consumer::subscribe(connection, self.queue(worker), self.terms())?;
         }
@@ -150,7 +154,10 @@ impl<'a> Load<'a> {
             let (terms, stamps) = (self.terms(), &self.stamps);
             self.spawn(scope, "perf-consumer", move || match self.args.stopped {
                 true => Ok(consumer::stand_still(connection, self.stop)),
-                false => consumer::count(connection, terms, self.stop, stamps, tally),
+                false => {
+                    let checker = self.checker();
+                    consumer::count_checked(connection, terms, self.stop, stamps, (tally, checker))
+                }
             })
         };
         consumers
@@ -225,6 +232,10 @@ impl<'a> Load<'a> {
             stamped: self.args.latency,
             timed: self.args.confirm_latency,
             keys: self.args.keys(publisher),
+            seal: self.args.check.then(|| {
+                let (stamped, body_bytes) = (self.args.latency, self.args.body_bytes());
+                Seal::new(publisher, stamped, body_bytes, FILLING)
+            }),
         }
     }
 
@@ -254,6 +265,41 @@ impl<'a> Load<'a> {
         (0..self.publishers.len()).map(connect).collect()
     }
 
+    fn checker(&self) -> Option<Checker<'_>> {
+        let publishers = self.publishers.as_slice();
+        let stamped = self.args.latency;
+        self.args.check.then(|| Checker::new(publishers, stamped))
+    }
+
+    /// The verdict over the bodies that all consumers got.
+    fn checks(&self, checkers: Vec<Option<Checker<'_>>>) -> Checks {
+        let mut queues: Vec<Vec<Checker<'_>>> = self.queues.iter().map(|_| Vec::new()).collect();
+        for (consumer, checker) in checkers.into_iter().enumerate() {
+            queues[consumer % self.queues.len()].extend(checker);
+        }
+        let copied = self.args.exchange.is_some();
+        let reaches =
+            |publisher: usize, queue: usize| copied || publisher % self.queues.len() == queue;
+        let known = self
+            .copies()
+            .map(|_| &reaches as &dyn Fn(usize, usize) -> bool);
+        Checks::of(queues, &self.publishers, known)
+    }
+
+    /// How often each message is delivered, if that is known: an exchange or somebody else's queue
+    /// makes it unknowable, unless the exchange is a fanout of our own.
+    fn copies(&self) -> Option<u64> {
+        let (args, queues) = (self.args, self.queues.len() as u64);
+        match (&args.exchange, args.exchange_type.as_deref()) {
+            _ if args.existing => None,
+            (None, _) => Some(1),
+            (_, Some("fanout")) if args.bindings.is_none() && args.consumers >= queues => {
+                Some(queues)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether nothing that is published is read by this run.
     fn has_no_readers(&self) -> bool {
         self.consumers.is_empty() || self.args.stopped
@@ -274,7 +320,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    fn report(&self, window: &Window, ends: Ends) -> LoadReport {
+    fn report(&self, window: &Window, mut ends: Ends<'_>) -> LoadReport {
         let totals = window.last.totals.since(&window.first.totals);
         let all = self.totals();
         let (first, last) = (&window.first.moment, &window.last.moment);
@@ -309,6 +355,10 @@ impl<'a> Load<'a> {
                 shares: Shares::between(&window.first.shares, &window.last.shares),
             },
             max_ready: self.depth.max(),
+            checks: self
+                .args
+                .check
+                .then(|| self.checks(take(&mut ends.checkers))),
             broker: BrokerUse::between(
                 self.process.as_ref(),
                 (first, last),
@@ -324,11 +374,11 @@ impl<'a> Load<'a> {
 /// A thread at work; what it returns is missing when it has failed.
 type Worker<'scope, T> = ScopedJoinHandle<'scope, Option<T>>;
 
-impl Ends {
+impl<'a> Ends<'a> {
     /// Waits for all workers; those that failed have told the run.
     fn collect(
         publishing: Vec<Worker<'_, Published>>,
-        consuming: Vec<Worker<'_, Consumed>>,
+        consuming: Vec<Worker<'_, Consumed<'a>>>,
     ) -> Self {
         let mut ends = Ends::default();
         for published in publishing
@@ -345,6 +395,7 @@ impl Ends {
         {
             ends.consumer_cpu_nanos += consumed.cpu_nanos;
             Latencies::merge(&mut ends.latencies, consumed.latencies);
+            ends.checkers.push(consumed.checker);
         }
         ends
     }

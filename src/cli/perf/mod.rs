@@ -7,13 +7,14 @@
 //! | part | what |
 //! |---|---|
 //! | `args`, `uri` | the command line |
-//! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `keys`, `confirm` work for it |
+//! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `keys`, `check`, `confirm` work for it |
 //! | `idle`, `slow_reader`, `same_connection`, `declare`, `churn`, `request_reply` | runs of their own |
 //! | `connection`, `wire`, `block`, `walk` | AMQP on a socket |
 //! | `latency`, `process`, `report`, `stop`, `error` | measuring, telling, ending |
 
 mod args;
 mod block;
+mod check;
 mod churn;
 mod confirm;
 mod connection;
@@ -59,7 +60,11 @@ pub fn run(args: PerfArgs) -> Result<(), PerfError> {
     let stop = Arc::new(Stop::default());
     end_on_signals(stop.clone())?;
     match args.mode() {
-        Mode::Load => tell(&args, &load::run(&args, &stop)?),
+        Mode::Load => {
+            let report = load::run(&args, &stop)?;
+            tell(&args, &report)?;
+            report.verdict()
+        }
         Mode::Idle { connections } => tell(&args, &idle::run(&args, connections, &stop)?),
         Mode::Declare {
             connections,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use amqp_codec::confirm;
 
 use super::block::{Block, LOAD_CHANNEL};
+use super::check::Seal;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
 use super::keys::Keys;
@@ -39,6 +40,8 @@ pub(super) struct Orders {
     pub(super) timed: bool,
     /// The numbers in the routing keys.
     pub(super) keys: Option<Keys>,
+    /// What is written into bodies that are checked.
+    pub(super) seal: Option<Seal>,
 }
 
 impl Orders {
@@ -50,6 +53,10 @@ impl Orders {
         }
         if let Some(keys) = self.keys {
             block.number(count, |index| keys.number(sent + index));
+        }
+        // Last, because it covers the stamp.
+        if let Some(seal) = &self.seal {
+            block.seal(count, sent, seal);
         }
     }
 }

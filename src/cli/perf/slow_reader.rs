@@ -275,6 +275,7 @@ fn flood_orders(per_second: u64) -> Orders {
         stamped: false,
         timed: false,
         keys: None,
+        seal: None,
     }
 }
 
@@ -288,6 +289,7 @@ fn trickle_orders() -> Orders {
         stamped: true,
         timed: false,
         keys: None,
+        seal: None,
     }
 }
 

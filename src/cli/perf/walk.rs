@@ -20,6 +20,10 @@ pub(super) trait Sink {
     /// The first bytes of a body: at least `STAMP_BYTES` of them, or all of a shorter one.
     fn body_head(&mut self, head: &[u8]);
 
+    /// The next bytes of a body, its head among them.
+    #[inline]
+    fn body_piece(&mut self, _piece: &[u8]) {}
+
     /// A message is complete to its last octet.
     fn delivered(&mut self, delivery_tag: u64, body_bytes: u64);
 
@@ -170,6 +174,7 @@ impl Walker {
         if self.body_left == self.body_bytes {
             sink.body_head(payload);
         }
+        sink.body_piece(payload);
         self.body_left -= size;
         Ok(())
     }
@@ -204,6 +209,7 @@ impl Walker {
             return Ok(0);
         }
         let passed = self.frame_left.min(bytes.len());
+        sink.body_piece(&bytes[..passed.min(self.frame_left - 1)]);
         self.frame_left -= passed;
         if self.frame_left == 0 {
             if bytes[passed - 1] != FRAME_END {

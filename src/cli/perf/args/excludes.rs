@@ -2,7 +2,8 @@
 //! Owns one list per mode; clap refuses what is on it. Never looks at a value.
 
 /// Flags that shape a load and mean nothing to idle connections.
-pub(super) const IDLE_EXCLUDES: [&str; 33] = [
+pub(super) const IDLE_EXCLUDES: [&str; 34] = [
+    "check",
     "churn",
     "request_reply",
     "consume_rate",
@@ -38,7 +39,8 @@ pub(super) const IDLE_EXCLUDES: [&str; 33] = [
     "declare",
 ];
 
-pub(super) const SLOW_READER_EXCLUDES: [&str; 25] = [
+pub(super) const SLOW_READER_EXCLUDES: [&str; 26] = [
+    "check",
     "churn",
     "request_reply",
     "consume_rate",
@@ -66,7 +68,8 @@ pub(super) const SLOW_READER_EXCLUDES: [&str; 25] = [
     "declare",
 ];
 
-pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 23] = [
+pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 24] = [
+    "check",
     "churn",
     "request_reply",
     "consume_rate",
@@ -117,7 +120,8 @@ pub(super) const DRAIN_EXCLUDES: [&str; 18] = [
 pub(super) const STOPPED_EXCLUDES: [&str; 5] =
     ["ack", "consume_rate", "prefetch", "latency", "drain"];
 
-pub(super) const DECLARE_EXCLUDES: [&str; 26] = [
+pub(super) const DECLARE_EXCLUDES: [&str; 27] = [
+    "check",
     "churn",
     "request_reply",
     "consume_rate",
@@ -146,7 +150,8 @@ pub(super) const DECLARE_EXCLUDES: [&str; 26] = [
     "rss_limit",
 ];
 
-pub(super) const CHURN_EXCLUDES: [&str; 29] = [
+pub(super) const CHURN_EXCLUDES: [&str; 30] = [
+    "check",
     "consume_rate",
     "stopped",
     "publishers",
@@ -178,7 +183,8 @@ pub(super) const CHURN_EXCLUDES: [&str; 29] = [
     "request_reply",
 ];
 
-pub(super) const REQUEST_REPLY_EXCLUDES: [&str; 28] = [
+pub(super) const REQUEST_REPLY_EXCLUDES: [&str; 29] = [
+    "check",
     "consume_rate",
     "stopped",
     "publishers",

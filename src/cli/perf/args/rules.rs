@@ -2,6 +2,7 @@
 //! Owns the refusals of `leveret perf`: a flag that would have no effect is refused like one that
 //! contradicts another. Never changes an argument.
 
+use super::super::check::head_bytes;
 use super::super::error::PerfError;
 use super::super::keys::NUMBER;
 use super::{Mode, PerfArgs};
@@ -118,6 +119,13 @@ impl PerfArgs {
     fn check_latency(&self) -> Result<(), PerfError> {
         if self.latency && (self.body_bytes() as u64) < STAMP_MIN {
             return usage("--latency needs 8 bytes of body for its time stamp");
+        }
+        let head = head_bytes(self.latency);
+        if self.check && self.body_bytes() < head {
+            return usage(&format!("--check needs {head} bytes of body"));
+        }
+        if self.check && (self.publishers == 0 || self.consumers == 0) {
+            return usage("--check needs a publisher and a consumer");
         }
         if self.latency && (self.publishers == 0 || self.consumers == 0) {
             return usage("--latency needs a publisher and a consumer");

@@ -169,6 +169,16 @@ fn slow_and_stopped_consumers_are_consumers_of_a_load() {
 }
 
 #[test]
+fn checked_bodies_have_room_for_their_seal() {
+    accepted("--check --size 12");
+    refused("--check --size 11", "12 bytes");
+    accepted("--check --latency --size 20");
+    refused("--check --latency --size 19", "20 bytes");
+    refused("--check --consumers 0", "needs a publisher and a consumer");
+    refused("--check --existing", "cannot be used with");
+}
+
+#[test]
 fn churn_and_requests_are_modes_of_their_own() {
     let churn = accepted("--churn --rate 2000 --connections 4 --exchange amq.topic");
     assert!(matches!(churn.mode(), Mode::Churn { connections: 4 }));

@@ -36,13 +36,20 @@ impl Load<'_> {
     }
 
     /// Lets publishers finish and close, so that nothing of this run reaches the broker after it;
-    /// when latencies count, what is on its way arrives too.
+    /// when latencies or bodies count, what is on its way arrives too, for as long as any of it
+    /// does.
     pub(super) fn settle_down(&self) {
-        let end = Instant::now() + publisher::CLOSE_TIMEOUT;
-        let arrived = || !self.args.latency || self.all_delivered();
+        let counts = self.args.latency || self.args.check;
+        let arrived = || !counts || self.all_delivered();
+        let (mut end, mut seen) = (Instant::now() + publisher::CLOSE_TIMEOUT, self.totals());
         while Instant::now() < end && !(self.publishing.load(Relaxed) == 0 && arrived()) {
             if self.stop.wait(POLL_INTERVAL) {
                 break;
+            }
+            let now = self.totals();
+            if self.args.check && now != seen {
+                seen = now;
+                end = Instant::now() + publisher::CLOSE_TIMEOUT;
             }
         }
     }
@@ -134,12 +141,13 @@ impl Load<'_> {
     }
 
     fn is_countable(&self) -> bool {
-        self.args.exchange.is_none() && !self.args.existing
+        self.copies().is_some()
     }
 
     fn all_delivered(&self) -> bool {
         let totals = self.totals();
-        totals.delivered + totals.nacked >= totals.published
+        let kept = totals.published.saturating_sub(totals.nacked);
+        totals.delivered >= kept * self.copies().unwrap_or(1)
     }
 }
 

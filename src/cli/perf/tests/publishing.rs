@@ -37,6 +37,7 @@ fn orders(window: Option<u64>, quota: u64) -> Orders {
         stamped: false,
         timed: false,
         keys: None,
+        seal: None,
     }
 }
 
