@@ -207,7 +207,13 @@ pub struct PerfArgs {
     #[arg(long, conflicts_with_all = REQUEST_REPLY_EXCLUDES)]
     pub(super) request_reply: bool,
 
-    /// Print one JSON object instead of a table.
+    /// Time between two lines about a load while it runs.
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "1",
+          conflicts_with = "json")]
+    #[serde(skip)]
+    pub(super) interval: Duration,
+
+    /// Print one JSON object instead of a table, and nothing while the load runs.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -4,7 +4,7 @@
 
 use std::mem::take;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::{self, Scope, ScopedJoinHandle};
+use std::thread::{self, Scope};
 
 use amqp_codec::ShortString;
 
@@ -23,7 +23,11 @@ use super::stop::Stop;
 use super::tally::{Tally, Totals};
 use super::topology::{Depth, Topology, Wanted};
 
+mod ends;
 mod measure;
+mod progress;
+
+use ends::{Ends, Worker};
 
 /// Runs the load that the arguments describe.
 pub(super) fn run(args: &PerfArgs, stop: &Stop) -> Result<LoadReport, PerfError> {
@@ -77,6 +81,8 @@ struct Sample {
     totals: Totals,
     /// What each consumer has got.
     shares: Vec<u64>,
+    /// Messages that were ready when last looked at.
+    ready: u64,
     moment: Moment,
 }
 
@@ -85,18 +91,6 @@ struct Window {
     first: Sample,
     last: Sample,
     rss_max_kib: u64,
-}
-
-/// What the workers say at the end, summed up.
-#[derive(Default)]
-struct Ends<'a> {
-    publisher_cpu_nanos: u64,
-    consumer_cpu_nanos: u64,
-    unsent: u64,
-    latencies: Option<Latencies>,
-    confirm_latencies: Option<Latencies>,
-    /// The accounts of checked bodies, by consumer.
-    checkers: Vec<Option<Checker<'a>>>,
 }
 
 impl<'a> Load<'a> {
@@ -316,6 +310,7 @@ impl<'a> Load<'a> {
         Ok(Sample {
             totals: self.totals(),
             shares: self.consumers.iter().map(Tally::delivered).collect(),
+            ready: self.depth.last().1,
             moment: Moment::now(self.process.as_ref())?,
         })
     }
@@ -355,6 +350,8 @@ impl<'a> Load<'a> {
                 shares: Shares::between(&window.first.shares, &window.last.shares),
             },
             max_ready: self.depth.max(),
+            ready_before: window.first.ready,
+            ready_after: window.last.ready,
             checks: self
                 .args
                 .check
@@ -368,35 +365,5 @@ impl<'a> Load<'a> {
             confirm_latency_us: ends.confirm_latencies.as_ref().and_then(Latencies::summary),
             latency_us: ends.latencies.as_ref().and_then(Latencies::summary),
         }
-    }
-}
-
-/// A thread at work; what it returns is missing when it has failed.
-type Worker<'scope, T> = ScopedJoinHandle<'scope, Option<T>>;
-
-impl<'a> Ends<'a> {
-    /// Waits for all workers; those that failed have told the run.
-    fn collect(
-        publishing: Vec<Worker<'_, Published>>,
-        consuming: Vec<Worker<'_, Consumed<'a>>>,
-    ) -> Self {
-        let mut ends = Ends::default();
-        for published in publishing
-            .into_iter()
-            .flat_map(|handle| handle.join().ok().flatten())
-        {
-            ends.publisher_cpu_nanos += published.cpu_nanos;
-            ends.unsent += published.unsent;
-            Latencies::merge(&mut ends.confirm_latencies, published.confirm_latencies);
-        }
-        for consumed in consuming
-            .into_iter()
-            .flat_map(|handle| handle.join().ok().flatten())
-        {
-            ends.consumer_cpu_nanos += consumed.cpu_nanos;
-            Latencies::merge(&mut ends.latencies, consumed.latencies);
-            ends.checkers.push(consumed.checker);
-        }
-        ends
     }
 }

@@ -160,6 +160,9 @@ pub(super) struct LoadReport {
     pub(super) published: PublishFigures,
     pub(super) delivered: DeliverFigures,
     pub(super) max_ready: u64,
+    /// At both ends of the measured time: a load whose depth grows is no steady state.
+    pub(super) ready_before: u64,
+    pub(super) ready_after: u64,
     /// Over the whole run.
     pub(super) checks: Option<Checks>,
     pub(super) broker: Option<BrokerUse>,
@@ -185,7 +188,11 @@ impl fmt::Display for LoadReport {
         writeln!(f, "measured     {:.3} s", self.seconds)?;
         writeln!(f, "published    {}", self.published)?;
         writeln!(f, "delivered    {}", self.delivered)?;
-        write!(f, "max ready    {} messages", self.max_ready)?;
+        write!(
+            f,
+            "ready        {} messages at most, {} before, {} after",
+            self.max_ready, self.ready_before, self.ready_after
+        )?;
         if let Some(checks) = &self.checks {
             write!(f, "\nbodies       {checks}")?;
         }

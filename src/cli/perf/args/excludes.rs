@@ -2,7 +2,8 @@
 //! Owns one list per mode; clap refuses what is on it. Never looks at a value.
 
 /// Flags that shape a load and mean nothing to idle connections.
-pub(super) const IDLE_EXCLUDES: [&str; 34] = [
+pub(super) const IDLE_EXCLUDES: [&str; 35] = [
+    "interval",
     "check",
     "churn",
     "request_reply",
@@ -39,7 +40,8 @@ pub(super) const IDLE_EXCLUDES: [&str; 34] = [
     "declare",
 ];
 
-pub(super) const SLOW_READER_EXCLUDES: [&str; 26] = [
+pub(super) const SLOW_READER_EXCLUDES: [&str; 27] = [
+    "interval",
     "check",
     "churn",
     "request_reply",
@@ -68,7 +70,8 @@ pub(super) const SLOW_READER_EXCLUDES: [&str; 26] = [
     "declare",
 ];
 
-pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 24] = [
+pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 25] = [
+    "interval",
     "check",
     "churn",
     "request_reply",
@@ -120,7 +123,8 @@ pub(super) const DRAIN_EXCLUDES: [&str; 18] = [
 pub(super) const STOPPED_EXCLUDES: [&str; 5] =
     ["ack", "consume_rate", "prefetch", "latency", "drain"];
 
-pub(super) const DECLARE_EXCLUDES: [&str; 27] = [
+pub(super) const DECLARE_EXCLUDES: [&str; 28] = [
+    "interval",
     "check",
     "churn",
     "request_reply",
@@ -150,7 +154,8 @@ pub(super) const DECLARE_EXCLUDES: [&str; 27] = [
     "rss_limit",
 ];
 
-pub(super) const CHURN_EXCLUDES: [&str; 30] = [
+pub(super) const CHURN_EXCLUDES: [&str; 31] = [
+    "interval",
     "check",
     "consume_rate",
     "stopped",
@@ -183,7 +188,8 @@ pub(super) const CHURN_EXCLUDES: [&str; 30] = [
     "request_reply",
 ];
 
-pub(super) const REQUEST_REPLY_EXCLUDES: [&str; 29] = [
+pub(super) const REQUEST_REPLY_EXCLUDES: [&str; 30] = [
+    "interval",
     "check",
     "consume_rate",
     "stopped",

@@ -7,6 +7,9 @@ use super::*;
 #[derive(Default, Debug, PartialEq, Clone)]
 struct Seen {
     heads: Vec<Vec<u8>>,
+    /// The body that is on its way, and the whole ones.
+    body: Vec<u8>,
+    bodies: Vec<Vec<u8>>,
     delivered: Vec<(u64, u64)>,
     methods: Vec<MethodId>,
 }
@@ -17,7 +20,12 @@ impl Sink for Seen {
             .push(head[..head.len().min(STAMP_BYTES)].to_vec());
     }
 
+    fn body_piece(&mut self, piece: &[u8]) {
+        self.body.extend_from_slice(piece);
+    }
+
     fn delivered(&mut self, delivery_tag: u64, body_bytes: u64) {
+        self.bodies.push(std::mem::take(&mut self.body));
         self.delivered.push((delivery_tag, body_bytes));
     }
 
@@ -93,6 +101,16 @@ fn expected() -> Seen {
         heads: [&b"01234567"[..], b"", b"abc", b"xxxxxxxx", b"", b"12345678"]
             .map(<[u8]>::to_vec)
             .to_vec(),
+        body: Vec::new(),
+        bodies: [
+            &b"0123456789abcdef"[..],
+            b"",
+            b"abc",
+            &[&[b'x'; 100][..], &[b'y'; 37]].concat(),
+            b"12345678",
+        ]
+        .map(<[u8]>::to_vec)
+        .to_vec(),
         delivered: vec![(1, 16), (2, 0), (3, 3), (4, 137), (5, 8)],
         methods: vec![basic::ConsumeOk::ID, basic::Ack::ID],
     }
