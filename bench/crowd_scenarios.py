@@ -6,7 +6,7 @@ judges a figure.
 
 import disk
 import processes
-from scenarios import DURABLE, NAMED, timed
+from scenarios import ACKED, DURABLE, NAMED, timed
 
 # Longer than any run that a background load stands beside; it is ended with it.
 ALL_THE_TIME = ("--warmup", 0, "--duration", 3600)
@@ -72,7 +72,7 @@ def backlog_drain(run):
         filled = run.perf_counted(node, *publishing, "--messages", messages, "--keep")
         full = node.pid and processes.memory_kib(node.pid)
         with run.background(node, *publishing, "--existing", *ALL_THE_TIME) as published:
-            drained = run.perf_counted(node, *NAMED, "--drain", messages, "--ack", 100)
+            drained = run.perf_counted(node, *NAMED, "--drain", messages, *ACKED)
     return {
         "filled": filled,
         "grown_kib": empty and full["rss_kib"] - empty["rss_kib"],

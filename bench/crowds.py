@@ -91,6 +91,7 @@ ROWS = [
             rate("published meanwhile", ("beside", "published", "per_second")),
         ],
         by_default=False,
+        own_only=True,
     ),
     Row(
         "slow-consumer",
@@ -102,6 +103,7 @@ ROWS = [
             times("beside to alone", (("beside", *RATE), ("alone", *RATE))),
         ],
         by_default=False,
+        own_only=True,
     ),
     Row(
         "churn",

@@ -29,7 +29,8 @@ class Row:
         self.scenario = scenario
         self.figures = figures
         self.by_default = by_default
-        # Whether it needs a broker that was started here, with its process and folder.
+        # Whether it needs a broker that was started here: its process, its folder, or that queues
+        # which are left behind go with it.
         self.own_only = own_only
 
 
