@@ -110,6 +110,12 @@ class Rows(unittest.TestCase):
                 with self.subTest(row=one.name, figure=figure.name):
                     self.assertTrue(found is None if needs_node else found > 0)
 
+    def test_no_option_is_given_twice(self):
+        for one in crowds.ROWS:
+            for words in calls(one.name).calls:
+                options = [word for word in words if word.startswith("--")]
+                self.assertEqual(len(options), len(set(options)), f"{one.name}: {words}")
+
     def test_figures_of_a_process_that_is_not_seen_are_missing(self):
         unseen = load(broker=None, kib_per_queue=None)
         for name in ("fanout-100", "queues-100k", "crowd"):

@@ -22,7 +22,7 @@ def fanout(run, queues):
 
 def fanout_100(run):
     with run.broker.start() as node:
-        return run.perf(node, *timed(*NAMED, *fanout(run, run.count(100)))(run))
+        return run.perf(node, *timed(*fanout(run, run.count(100)))(run))
 
 
 STOPPED_MESSAGES = 10_000
@@ -81,15 +81,12 @@ def backlog_drain(run):
     }
 
 
-SHARED = ("--queue-name", "shared")
-
-
 def slow_consumer(run):
     """Three fast consumers of a queue, alone and beside one that takes ten messages a second."""
-    fast = (*SHARED, "--existing", "--consumers", 3, "--ack", 1, "--prefetch", 100)
-    slow = (*SHARED, "--existing", "--publishers", 0, "--consume-rate", 10)
+    fast = ("--existing", "--consumers", 3, "--ack", 1, "--prefetch", 100)
+    slow = (*NAMED, "--existing", "--publishers", 0, "--consume-rate", 10)
     with run.broker.start() as node:
-        run.perf_counted(node, *SHARED, "--messages", 1, "--keep")
+        run.perf_counted(node, *NAMED, "--messages", 1, "--keep")
         alone = run.perf(node, *timed(*fast)(run))
         with run.background(node, *slow, "--ack", 1, "--prefetch", 10, *ALL_THE_TIME):
             beside = run.perf(node, *timed(*fast)(run))
@@ -100,9 +97,9 @@ def churn(run):
     """Temporary queues come and go, 2,000 a second, beside a saturating load."""
     load = ("--churn", "--rate", 2000, "--connections", 4, "--duration", run.seconds + 2)
     with run.broker.start() as node:
-        alone = run.perf(node, *timed(*NAMED, "--size", 16)(run))
+        alone = run.perf(node, *timed("--size", 16)(run))
         with run.background(node, *load) as churned:
-            beside = run.perf(node, *timed(*NAMED, "--size", 16)(run))
+            beside = run.perf(node, *timed("--size", 16)(run))
     return {"alone": alone, "beside": beside, "churn": churned}
 
 

@@ -167,8 +167,9 @@ pub struct PerfArgs {
     #[arg(long, value_name = "N")]
     pub(super) connections: Option<u64>,
 
-    /// Channels of each idle connection [default: 1].
-    #[arg(long, value_name = "N", requires = "idle")]
+    /// Channels of each connection [default: 1]; a publisher uses them in turn, a consumer consumes
+    /// on all of them.
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "confirm_latency"])]
     pub(super) channels: Option<u16>,
 
     /// Instead of load, hold --connections idle connections with open channels.
@@ -272,6 +273,11 @@ impl PerfArgs {
     /// Whether the run ends with a number of messages instead of a time.
     pub(super) fn is_counted(&self) -> bool {
         self.messages.is_some() || self.drain.is_some()
+    }
+
+    /// Channels of each connection beyond its first.
+    pub(super) fn more_channels(&self) -> u16 {
+        self.channels.unwrap_or(1).saturating_sub(1)
     }
 
     pub(super) fn warmup(&self) -> Duration {

@@ -207,6 +207,7 @@ impl<'a> Load<'a> {
             prefetch: self.args.prefetch,
             stamped: self.args.latency,
             pace: self.args.consume_rate.and_then(Pace::new),
+            more_channels: self.args.more_channels(),
         }
     }
 
@@ -226,6 +227,7 @@ impl<'a> Load<'a> {
             stamped: self.args.latency,
             timed: self.args.confirm_latency,
             keys: self.args.keys(publisher),
+            more_channels: self.args.more_channels(),
             seal: self.args.check.then(|| {
                 let (stamped, body_bytes) = (self.args.latency, self.args.body_bytes());
                 Seal::new(publisher, stamped, body_bytes, FILLING)
@@ -245,7 +247,8 @@ impl<'a> Load<'a> {
     fn connect_publishers(&self) -> Result<Vec<(Connection, Block)>, PerfError> {
         let connect = |worker| {
             let connection = Connection::open(&self.args.uri, Dial::default())?;
-            let connection = publisher::prepare(connection, self.args.confirm > 0)?;
+            let (confirms, more) = (self.args.confirm > 0, self.args.more_channels());
+            let connection = publisher::prepare_channels(connection, confirms, more)?;
             let (exchange, routing_key) = self.args.target(self.queue(worker))?;
             let block = Block::new(&Shape {
                 exchange: &exchange,

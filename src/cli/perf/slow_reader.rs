@@ -276,6 +276,7 @@ fn flood_orders(per_second: u64) -> Orders {
         timed: false,
         keys: None,
         seal: None,
+        more_channels: 0,
     }
 }
 
@@ -290,6 +291,7 @@ fn trickle_orders() -> Orders {
         timed: false,
         keys: None,
         seal: None,
+        more_channels: 0,
     }
 }
 
@@ -298,12 +300,14 @@ const NO_ACK: Terms = Terms {
     prefetch: 0,
     stamped: false,
     pace: None,
+    more_channels: 0,
 };
 const STAMPED: Terms = Terms {
     ack_every: None,
     prefetch: 0,
     stamped: true,
     pace: None,
+    more_channels: 0,
 };
 const FAST_BODY: usize = 16;
 const TRICKLE_WINDOW: u64 = 1000;

@@ -40,7 +40,8 @@ pub(super) const IDLE_EXCLUDES: [&str; 35] = [
     "declare",
 ];
 
-pub(super) const SLOW_READER_EXCLUDES: [&str; 27] = [
+pub(super) const SLOW_READER_EXCLUDES: [&str; 28] = [
+    "channels",
     "interval",
     "check",
     "churn",
@@ -70,7 +71,8 @@ pub(super) const SLOW_READER_EXCLUDES: [&str; 27] = [
     "declare",
 ];
 
-pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 25] = [
+pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 26] = [
+    "channels",
     "interval",
     "check",
     "churn",
@@ -123,7 +125,8 @@ pub(super) const DRAIN_EXCLUDES: [&str; 18] = [
 pub(super) const STOPPED_EXCLUDES: [&str; 5] =
     ["ack", "consume_rate", "prefetch", "latency", "drain"];
 
-pub(super) const DECLARE_EXCLUDES: [&str; 28] = [
+pub(super) const DECLARE_EXCLUDES: [&str; 29] = [
+    "channels",
     "interval",
     "check",
     "churn",
@@ -154,7 +157,8 @@ pub(super) const DECLARE_EXCLUDES: [&str; 28] = [
     "rss_limit",
 ];
 
-pub(super) const CHURN_EXCLUDES: [&str; 31] = [
+pub(super) const CHURN_EXCLUDES: [&str; 32] = [
+    "channels",
     "interval",
     "check",
     "consume_rate",
@@ -188,7 +192,8 @@ pub(super) const CHURN_EXCLUDES: [&str; 31] = [
     "request_reply",
 ];
 
-pub(super) const REQUEST_REPLY_EXCLUDES: [&str; 30] = [
+pub(super) const REQUEST_REPLY_EXCLUDES: [&str; 31] = [
+    "channels",
     "interval",
     "check",
     "consume_rate",

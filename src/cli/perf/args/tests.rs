@@ -164,7 +164,9 @@ fn slow_and_stopped_consumers_are_consumers_of_a_load() {
     refused("--stopped --messages 1 --consumers 0", "need a consumer");
     refused("--consume-rate 1 --consumers 0", "need a consumer");
     refused("--consume-rate 0", "--consume-rate must lie");
-    refused("--channels 2", "--idle");
+    accepted("--channels 2 --confirm 10 --ack 1");
+    refused("--channels 2 --check", "cannot be used with");
+    refused("--channels 2 --churn", "cannot be used with");
     refused("--idle --connections 1 --channels 2048", "--channels must");
 }
 
