@@ -1,6 +1,6 @@
 # The commands a developer needs; what they do is in ci/, bench/ and Cargo.toml.
 
-.PHONY: build check fmt test bench
+.PHONY: build check fmt test bench compare
 
 # The broker, as it is run: target/release/leveret
 build:
@@ -21,3 +21,7 @@ test:
 # Rates and latencies of the release build on this machine.
 bench: build
 	bench/run
+
+# All rows beside RabbitMQ, as a report in target/compare: hours.
+compare: build
+	bench/compare

@@ -38,6 +38,7 @@ class Leveret:
     """This project's broker, from its release binary."""
 
     name = "leveret"
+    is_own = True
 
     def __init__(self, binary):
         self.binary = binary
@@ -46,15 +47,16 @@ class Leveret:
         answer = subprocess.run([self.binary, "--version"], capture_output=True, text=True)
         return answer.stdout.strip() or "unknown"
 
-    def start(self):
-        """A fresh broker for the length of a `with`."""
-        return fresh(lambda folder: LeveretNode(self.binary, folder))
+    def start(self, threads=None):
+        """A fresh broker for the length of a `with`, with so many threads that serve clients."""
+        return fresh(lambda folder: LeveretNode(self.binary, folder, threads))
 
 
 class RabbitMQ:
     """The installed RabbitMQ, as a node of its own, without plugins."""
 
     name = "rabbitmq"
+    is_own = True
 
     def __init__(self, script):
         self.script = script
@@ -62,9 +64,37 @@ class RabbitMQ:
     def version(self):
         return os.path.basename(os.path.dirname(os.path.dirname(self.script)))
 
-    def start(self):
-        """A fresh broker for the length of a `with`."""
-        return fresh(lambda folder: RabbitMQNode(self.script, folder))
+    def start(self, threads=None):
+        """A fresh broker for the length of a `with`, with so many schedulers."""
+        return fresh(lambda folder: RabbitMQNode(self.script, folder, threads))
+
+
+class Running:
+    """A broker that somebody else has started and goes on running: never fresh, seen from outside
+    only."""
+
+    is_own = False
+
+    def __init__(self, name, address):
+        self.name = name
+        self.address = address
+
+    def version(self):
+        return f"already running at {self.address}"
+
+    @contextlib.contextmanager
+    def start(self, threads=None):
+        """Where it is, for the length of a `with`."""
+        yield RunningNode(f"amqp://guest:guest@{self.address}/%2F")
+
+
+class RunningNode:
+    """Where a broker is that was not started here."""
+
+    def __init__(self, uri):
+        self.uri = uri
+        self.pid = None
+        self.folder = None
 
 
 @contextlib.contextmanager
@@ -128,10 +158,12 @@ class Node:
 class LeveretNode(Node):
     """A leveret on ports that the system chooses."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, threads=None):
         super().__init__(folder)
         self.command = [binary, "serve", "--data-dir", os.path.join(folder, "data")]
         self.command += ["--amqp-bind", "127.0.0.1:0", "--http-bind", "127.0.0.1:0"]
+        if threads:
+            self.command += ["--worker-threads", str(threads)]
 
     def start_process(self):
         self.spawn(self.command, stdout=subprocess.PIPE)
@@ -144,11 +176,13 @@ class LeveretNode(Node):
 class RabbitMQNode(Node):
     """A RabbitMQ on ports that were free."""
 
-    def __init__(self, script, folder):
+    def __init__(self, script, folder, threads=None):
         super().__init__(folder)
         self.script = script
         self.port, distribution, self.epmd = free_ports(3)
         self.environment = rabbitmq_environment(folder, self.port, distribution, self.epmd)
+        if threads:
+            self.environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] = f"+S {threads}:{threads}"
         self.uri = f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
 
     def start_process(self):

@@ -3,6 +3,7 @@
 Owns the measuring of the device itself; never looks at a broker.
 """
 
+import contextlib
 import os
 import statistics
 import time
@@ -51,6 +52,19 @@ def sync_summary(times):
 def per_second(workers, sync_us):
     """What `workers` would reach if each of them did nothing but wait for syncs."""
     return workers * MICROS_PER_S / sync_us
+
+
+def folder_bytes(folder):
+    """What the files in a folder occupy; none without a folder."""
+    if folder is None:
+        return None
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            # Files may go while they are counted.
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(path, name)).st_blocks * SECTOR_BYTES
+    return total
 
 
 def written_bytes(folder):

@@ -1,82 +1,14 @@
 """What is measured: one row per kind of load, with the figures taken from its report.
 
-Owns which load a row is and what its figures are called; how a run goes is in scenarios.py. Never
-starts anything.
+Owns which load a row is and what its figures are called, and which rows a name chooses; those with
+many queues or clients are in crowds.py, how a run goes is in scenarios.py. Never starts anything.
 """
 
+import crowds
 import disk
 import scenarios
+from figures import Figure, Row, confirmed, cpu, memory, mib, micros, rate, seconds, sync
 from scenarios import ACKED, DURABLE, alone, beside_syncs, timed
-
-KIB_PER_MIB = 1024
-
-
-class Figure:
-    """One number of a report; `read` may find none."""
-
-    def __init__(self, name, unit, read, digits=0, more_is_better=True, compared=True):
-        self.name = name
-        self.unit = unit
-        self.read = read
-        self.digits = digits
-        self.more_is_better = more_is_better
-        # Whether one broker's figure over the other's means something.
-        self.compared = compared
-
-
-class Row:
-    """One kind of load."""
-
-    def __init__(self, name, title, scenario, figures, by_default=True):
-        self.name = name
-        self.title = title
-        self.scenario = scenario
-        self.figures = figures
-        self.by_default = by_default
-
-
-def rate(name="rate", path=("delivered", "per_second"), unit="msg/s"):
-    return Figure(name, unit, lambda report: dig(report, path))
-
-
-def confirmed():
-    return rate("confirmed", ("published", "per_second"))
-
-
-def cpu(path=("broker", "cpu_ns_per_message")):
-    return Figure("broker CPU", "ns/msg", lambda report: dig(report, path), more_is_better=False)
-
-
-def mib(name, path):
-    """A figure in MiB from one in KiB."""
-    read = lambda report: dig(report, path) / KIB_PER_MIB
-    return Figure(name, "MiB", read, 1, more_is_better=False)
-
-
-def memory():
-    return Figure(
-        "RSS", "KiB/connection", lambda report: report["kib_per_connection"], 2, more_is_better=False
-    )
-
-
-def micros(name, path, compared=True):
-    read = lambda report: dig(report, path)
-    return Figure(name, "µs", read, 1, more_is_better=False, compared=compared)
-
-
-def seconds(name, path):
-    return Figure(name, "s", lambda report: dig(report, path), 3, more_is_better=False)
-
-
-def sync(name, path):
-    """What the machine itself does, measured beside the broker."""
-    return micros(name, ("sync_us", *path), compared=False)
-
-
-def dig(report, path):
-    for key in path:
-        report = report[key]
-    return report
 
 
 def above_sync(report):
@@ -114,7 +46,7 @@ ROWS = [
         "idle",
         "idle connections with a channel each (10,000 for Leveret, 1,000 for RabbitMQ)",
         alone(lambda run: ("--idle", "--connections", run.amount(IDLE_CONNECTIONS))),
-        [memory(), Figure("connects", "1/s", lambda report: report["connects_per_second"])],
+        [memory(), crowds.kept(), Figure("connects", "1/s", lambda report: report["connects_per_second"])],
     ),
     Row(
         "slow-reader",
@@ -184,6 +116,7 @@ ROWS = [
             sync("4 KiB + fdatasync, p99", ("p99",)),
             Figure("p50 above 1.1 syncs", "µs", above_sync, 1, False, compared=False),
         ],
+        own_only=True,
     ),
     Row(
         "confirm-100",
@@ -203,6 +136,7 @@ ROWS = [
                 compared=False,
             ),
         ],
+        own_only=True,
     ),
     Row(
         "declare",
@@ -231,6 +165,7 @@ ROWS = [
             Figure("drained to live", "", drain_to_live, 3, compared=False),
         ],
         by_default=False,
+        own_only=True,
     ),
     Row(
         "starts",
@@ -241,6 +176,7 @@ ROWS = [
             seconds("durable queues, after a clean stop", ("many_s",)),
         ],
         by_default=False,
+        own_only=True,
     ),
     Row(
         "written",
@@ -256,10 +192,13 @@ ROWS = [
             )
         ],
         by_default=False,
+        own_only=True,
     ),
+    *crowds.ROWS,
 ]
 
 GROUPS = {
+    "crowds": tuple(row.name for row in crowds.ROWS),
     "store": (
         *("durable", "durable-1k", "confirm-latency", "confirm-100"),
         *("declare", "backlog", "starts", "written"),

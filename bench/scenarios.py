@@ -5,7 +5,9 @@ A scenario gets a `Run` and returns the report that the row's figures are read f
 judges a figure.
 """
 
+import contextlib
 import json
+import signal
 import subprocess
 
 import disk
@@ -29,45 +31,78 @@ class RunError(Exception):
 class Run:
     """One run of a row against one broker."""
 
-    def __init__(self, broker, binary, seconds):
+    def __init__(self, broker, binary, seconds, scale=1.0):
         self.broker = broker
         self.binary = binary
         self.seconds = seconds
+        # By what all numbers of messages, queues and connections are multiplied, for trials.
+        self.scale = scale
         # What was called, without addresses.
         self.commands = []
 
     def perf(self, node, *arguments, timeout_s=None):
         """Runs `leveret perf` against a started broker and returns its report."""
-        words = [str(word) for word in arguments]
-        self.commands.append(" ".join(["leveret perf", *words]))
-        target = ["--uri", node.uri, "--pid", str(node.pid), "--json"]
         limit_s = timeout_s or self.seconds + RUN_EXTRA_S
-        process = subprocess.Popen(
-            [self.binary, "perf", *target, *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            output, errors = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired as expired:
-            raise RunError(f"no end after {limit_s} s") from expired
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if process.returncode != 0:
-            raise RunError(errors.strip() or f"exit code {process.returncode}")
-        return json.loads(output)
+        process = self.start_perf(node, *arguments)
+        return report_of(process, limit_s)
 
     def perf_counted(self, node, *arguments):
         """As `perf`, for a run that ends with a count instead of a time."""
         limits = ("--duration", COUNTED_TIMEOUT_S)
         return self.perf(node, *arguments, *limits, timeout_s=COUNTED_TIMEOUT_S + RUN_EXTRA_S)
 
+    @contextlib.contextmanager
+    def background(self, node, *arguments):
+        """Runs `leveret perf` beside whatever happens in a `with`; gives a place where its report
+        will be. Ends it by its signal when it has not ended by itself."""
+        process = self.start_perf(node, *arguments)
+        other = {}
+        try:
+            yield other
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            other.update(report_of(process, RUN_EXTRA_S))
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def start_perf(self, node, *arguments):
+        words = [str(word) for word in arguments]
+        self.commands.append(" ".join(["leveret perf", *words]))
+        target = ["--uri", node.uri, "--json"]
+        if node.pid is not None:
+            target += ["--pid", str(node.pid)]
+        return subprocess.Popen(
+            [self.binary, "perf", *target, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def amount(self, amounts):
-        """RabbitMQ gets fewer where the same number would take it very long."""
-        return amounts[self.broker.name]
+        """RabbitMQ, and who is measured beside it, gets fewer where the same number would take it
+        very long."""
+        return self.count(amounts.get(self.broker.name, amounts["rabbitmq"]))
+
+    def count(self, number):
+        """A number of something, fewer in a trial."""
+        return max(1, round(number * self.scale))
+
+
+def report_of(process, limit_s):
+    """The report of a `leveret perf` that was started, when it ends in time."""
+    try:
+        output, errors = process.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired as expired:
+        raise RunError(f"no end after {limit_s} s") from expired
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise RunError(errors.strip() or f"exit code {process.returncode}")
+    return json.loads(output)
 
 
 def alone(arguments):

@@ -52,14 +52,15 @@ def table(result):
     """The whole result as text."""
     brokers = list(result["versions"])
     head = ["row", "figure", *brokers]
-    if len(brokers) == 2:
-        head.append(f"{brokers[0]} / {brokers[1]}")
+    with_ratio = {"leveret", "rabbitmq"} <= set(brokers)
+    if with_ratio:
+        head.append("leveret / rabbitmq")
     lines = [head]
     for row in result["rows"]:
         for index, entry in enumerate(row["figures"]):
             cells = [row["row"] if index == 0 else "", named(entry)]
             cells += [shown(entry.get(broker), entry["digits"]) for broker in brokers]
-            if len(brokers) == 2:
+            if with_ratio:
                 cells.append(shown_ratio(entry["leveret_to_rabbitmq"]))
             lines.append(cells)
     notes = [f"{row['row']}: {row['title']}" for row in result["rows"]]

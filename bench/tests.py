@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 import brokers
 import counting
 import disk
+import figures
 import processes
 import rows
 import scenarios
@@ -126,11 +127,11 @@ class Figures(unittest.TestCase):
         self.assertIsNone(tables.summary([]))
 
     def test_the_ratio_is_that_of_medians(self):
-        entry = tables.one_figure(rows.rate(), {"leveret": reports(40, 60), "rabbitmq": reports(5)})
+        entry = tables.one_figure(figures.rate(), {"leveret": reports(40, 60), "rabbitmq": reports(5)})
         self.assertEqual(entry["leveret_to_rabbitmq"], 10)
 
     def test_a_figure_of_the_machine_is_not_compared(self):
-        figure = rows.sync("sync", ("p50",))
+        figure = figures.sync("sync", ("p50",))
         report = {"sync_us": {"p50": 100.0}}
         entry = tables.one_figure(figure, {"leveret": [report], "rabbitmq": [report]})
         self.assertIsNone(entry["leveret_to_rabbitmq"])
@@ -167,9 +168,9 @@ class Figures(unittest.TestCase):
                     "row": "durable",
                     "title": "a title",
                     "figures": [
-                        tables.one_figure(rows.rate(), {"leveret": reports(1500)}),
+                        tables.one_figure(figures.rate(), {"leveret": reports(1500)}),
                         tables.one_figure(
-                            rows.Figure("share", "", lambda report: 0.5, 2), {"leveret": reports(1)}
+                            figures.Figure("share", "", lambda report: 0.5, 2), {"leveret": reports(1)}
                         ),
                     ],
                     "failures": {"rabbitmq": [{"run": 1, "error": "no end"}]},

@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::uri::Uri;
 
+mod excludes;
 mod names;
 mod rules;
 
-use rules::{
-    DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, SAME_CONNECTION_EXCLUDES,
-    SLOW_READER_EXCLUDES, STOPPED_EXCLUDES,
+use excludes::{
+    CHURN_EXCLUDES, DECLARE_EXCLUDES, DRAIN_EXCLUDES, IDLE_EXCLUDES, REQUEST_REPLY_EXCLUDES,
+    SAME_CONNECTION_EXCLUDES, SLOW_READER_EXCLUDES, STOPPED_EXCLUDES,
 };
 
 /// Puts load on an AMQP 0-9-1 broker and measures it.
@@ -147,6 +148,11 @@ pub struct PerfArgs {
     #[arg(long)]
     pub(super) latency: bool,
 
+    /// Check every body: none lost, none twice, in order, with its checksum. The run then waits
+    /// for what is on its way, and fails when something is wrong.
+    #[arg(long, conflicts_with_all = ["existing", "drain", "stopped"])]
+    pub(super) check: bool,
+
     /// Measure the time from publishing to the confirm; with --rate from the moment a message was
     /// due.
     #[arg(long)]
@@ -156,12 +162,14 @@ pub struct PerfArgs {
     #[arg(long)]
     pub(super) pid: Option<u32>,
 
-    /// Idle connections to open; with --declare connections that declare at the same time [1].
+    /// Idle connections to open; with --declare, --churn and --request-reply connections that work
+    /// at the same time [1].
     #[arg(long, value_name = "N")]
     pub(super) connections: Option<u64>,
 
-    /// Channels of each idle connection [default: 1].
-    #[arg(long, value_name = "N", requires = "idle")]
+    /// Channels of each connection [default: 1]; a publisher uses them in turn, a consumer consumes
+    /// on all of them.
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "confirm_latency"])]
     pub(super) channels: Option<u16>,
 
     /// Instead of load, hold --connections idle connections with open channels.
@@ -190,7 +198,23 @@ pub struct PerfArgs {
     #[arg(long, conflicts_with_all = DECLARE_EXCLUDES)]
     pub(super) declare: bool,
 
-    /// Print one JSON object instead of a table.
+    /// Instead of load, declare, bind and delete temporary queues over --connections connections,
+    /// together --rate of them per second.
+    #[arg(long, conflicts_with_all = CHURN_EXCLUDES)]
+    pub(super) churn: bool,
+
+    /// Instead of load, let --connections clients ask and one server answer through direct
+    /// reply-to, a request at a time each.
+    #[arg(long, conflicts_with_all = REQUEST_REPLY_EXCLUDES)]
+    pub(super) request_reply: bool,
+
+    /// Time between two lines about a load while it runs.
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "1",
+          conflicts_with = "json")]
+    #[serde(skip)]
+    pub(super) interval: Duration,
+
+    /// Print one JSON object instead of a table, and nothing while the load runs.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -202,6 +226,8 @@ pub(super) enum Mode {
     SlowReader,
     SameConnection,
     Declare { connections: u64, queues: u64 },
+    Churn { connections: u64 },
+    RequestReply { clients: u64 },
 }
 
 impl PerfArgs {
@@ -213,6 +239,12 @@ impl PerfArgs {
             (_, connections) if self.declare => Mode::Declare {
                 connections: connections.unwrap_or(1),
                 queues: self.messages.unwrap_or(DEFAULT_DECLARES),
+            },
+            (_, connections) if self.churn => Mode::Churn {
+                connections: connections.unwrap_or(1),
+            },
+            (_, connections) if self.request_reply => Mode::RequestReply {
+                clients: connections.unwrap_or(1),
             },
             _ => Mode::Load,
         }
@@ -241,6 +273,11 @@ impl PerfArgs {
     /// Whether the run ends with a number of messages instead of a time.
     pub(super) fn is_counted(&self) -> bool {
         self.messages.is_some() || self.drain.is_some()
+    }
+
+    /// Channels of each connection beyond its first.
+    pub(super) fn more_channels(&self) -> u16 {
+        self.channels.unwrap_or(1).saturating_sub(1)
     }
 
     pub(super) fn warmup(&self) -> Duration {

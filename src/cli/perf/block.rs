@@ -3,6 +3,7 @@
 
 use amqp_codec::{FLAG_DELIVERY_MODE, FRAME_OVERHEAD, basic, put_body_frames, put_content_header};
 
+use super::check::Seal;
 use super::error::PerfError;
 use super::keys::{NUMBER, numbered, write_digits};
 use super::walk::STAMP_BYTES;
@@ -24,6 +25,8 @@ pub(super) struct Block {
     body_at: usize,
     /// Where the number in the routing key lies.
     number_at: Option<usize>,
+    /// Where the frames of a message begin.
+    frames_at: Vec<usize>,
 }
 
 impl Block {
@@ -35,6 +38,7 @@ impl Block {
             message_bytes: message.len(),
             body_at,
             number_at: shape.number_at(),
+            frames_at: frames_at(&message),
         })
     }
 
@@ -48,6 +52,16 @@ impl Block {
         &self.bytes[..messages as usize * self.message_bytes]
     }
 
+    /// Puts the first `messages` messages on another channel.
+    pub(super) fn put_on(&mut self, channel: u16, messages: u64) {
+        let chunks = self.bytes.chunks_exact_mut(self.message_bytes);
+        for message in chunks.take(messages as usize) {
+            for at in &self.frames_at {
+                message[at + 1..at + 3].copy_from_slice(&channel.to_be_bytes());
+            }
+        }
+    }
+
     /// Writes `number(n)` into the routing key of each of the first `messages` messages.
     pub(super) fn number(&mut self, messages: u64, number: impl Fn(u64) -> u64) {
         let Some(at) = self.number_at else { return };
@@ -56,6 +70,14 @@ impl Block {
             if let Some(digits) = message[at..].first_chunk_mut() {
                 write_digits(digits, number(index as u64));
             }
+        }
+    }
+
+    /// Seals the bodies of the first `messages` messages, the first of them as `sequence`.
+    pub(super) fn seal(&mut self, messages: u64, sequence: u64, seal: &Seal) {
+        let chunks = self.bytes.chunks_exact_mut(self.message_bytes);
+        for (sequence, message) in (sequence..).zip(chunks.take(messages as usize)) {
+            seal.put(&mut message[self.body_at..], sequence);
         }
     }
 
@@ -99,7 +121,18 @@ fn message(shape: &Shape<'_>) -> Result<(Vec<u8>, usize), PerfError> {
     Ok((out, body_at))
 }
 
-/// The one channel that carries publishes, deliveries and their acknowledgements.
+/// Where the frames begin that `message` consists of.
+fn frames_at(message: &[u8]) -> Vec<usize> {
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while let Some(&[_, _, _, a, b, c, d]) = message[at..].first_chunk() {
+        frames.push(at);
+        at += u32::from_be_bytes([a, b, c, d]) as usize + FRAME_OVERHEAD;
+    }
+    frames
+}
+
+/// The first channel that carries publishes, deliveries and their acknowledgements.
 pub(super) const LOAD_CHANNEL: u16 = 1;
 /// One write call: large enough to make its fixed cost vanish, small enough to stay in cache.
 const BLOCK_BYTES: usize = 65_536;
@@ -108,7 +141,8 @@ const NO_PROPERTIES: &[u8] = &[0, 0];
 const PERSISTENT: &[u8] = &[(FLAG_DELIVERY_MODE >> 8) as u8, 0, 2];
 /// The text of the exchange behind frame head, method, the reserved number and its own length.
 const EXCHANGE_AT: usize = 7 + 4 + 2 + 1;
-const FILLING: u8 = b'.';
+/// What bodies consist of.
+pub(super) const FILLING: u8 = b'.';
 
 #[cfg(test)]
 mod tests {
@@ -203,6 +237,20 @@ mod tests {
                 ("amq.topic", expected.as_str())
             );
         }
+    }
+
+    #[test]
+    fn every_frame_of_a_message_changes_its_channel() {
+        let mut block = block(10_000, false, 4096);
+        let before = frames(block.first(1));
+        block.put_on(0x0102, 1);
+        let bytes = block.first(1);
+        assert_eq!(block.frames_at.len(), 5);
+        for at in &block.frames_at {
+            assert_eq!(bytes[at + 1..at + 3], [1, 2]);
+        }
+        block.put_on(LOAD_CHANNEL, 1);
+        assert_eq!(frames(block.first(1)), before);
     }
 
     #[test]

@@ -168,10 +168,29 @@ impl Connection {
         self.send(&frame)
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<(), PerfError> {
+    /// Sends frames as they are.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), PerfError> {
         self.stream
             .write_all(bytes)
             .map_err(|e| PerfError::socket("sending a method", e))
+    }
+
+    /// Lets `read_some` return after `interval` at the latest.
+    pub(super) fn wake_often(&mut self, interval: Duration) -> Result<(), PerfError> {
+        self.stream
+            .set_read_timeout(Some(interval))
+            .map_err(|e| PerfError::socket("preparing to read", e))
+    }
+
+    /// One read behind what is there; it may bring nothing.
+    pub(super) fn read_some(&mut self) -> Result<(), PerfError> {
+        match self.inbound.fill(&mut self.stream) {
+            Ok(0) => Err(PerfError::Dropped("waiting for messages")),
+            Ok(_) => Ok(()),
+            Err(error) if is_timeout(&error) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(PerfError::socket("waiting for messages", error)),
+        }
     }
 
     fn expect(

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use amqp_codec::{Method, basic};
 
 use super::block::LOAD_CHANNEL;
+use super::check::Checker;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
 use super::latency::{Latencies, Stamps};
@@ -22,7 +23,7 @@ use super::walk::{Sink, Walker};
 use super::wire::{close_reason, goodbye, put, put_ack, unexpected};
 
 /// How a consumer behaves.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Terms {
     /// Acknowledge after this many deliveries; no-ack without.
     pub(super) ack_every: Option<u64>,
@@ -31,22 +32,43 @@ pub(super) struct Terms {
     pub(super) stamped: bool,
     /// How many messages it takes at most; it acknowledges none before it is due.
     pub(super) pace: Option<Pace>,
+    /// Channels beyond the first, with a consumer each.
+    pub(super) more_channels: u16,
 }
 
 /// What a consumer says at its end.
-pub(super) struct Consumed {
+pub(super) struct Consumed<'a> {
     pub(super) cpu_nanos: u64,
     pub(super) latencies: Option<Latencies>,
+    pub(super) checker: Option<Checker<'a>>,
 }
 
-/// Opens a channel and starts consuming; deliveries may already be in the read buffer after it.
+/// Opens the channels and starts consuming; deliveries may already be in the read buffer after it.
 pub(super) fn subscribe(
     connection: &mut Connection,
     queue: &str,
     terms: Terms,
 ) -> Result<(), PerfError> {
-    connection.open_channel(LOAD_CHANNEL)?;
-    consume(connection, queue, terms)
+    let channels = LOAD_CHANNEL..=LOAD_CHANNEL + terms.more_channels;
+    for channel in channels.clone() {
+        connection.open_channel(channel)?;
+    }
+    if terms.more_channels == 0 {
+        return consume(connection, queue, terms);
+    }
+    for channel in channels.clone() {
+        limit(connection, channel, terms)?;
+    }
+    // Without answers, which deliveries of the first ones could overtake.
+    let mut frames = Vec::new();
+    for channel in channels {
+        let consume = basic::Consume {
+            nowait: true,
+            ..consume_of(queue, terms)
+        };
+        put(&mut frames, channel, consume)?;
+    }
+    connection.send(&frames)
 }
 
 /// Starts consuming on the open channel.
@@ -55,36 +77,57 @@ pub(super) fn consume(
     queue: &str,
     terms: Terms,
 ) -> Result<(), PerfError> {
-    if terms.prefetch > 0 {
-        let qos = basic::Qos {
-            prefetch_count: terms.prefetch,
-            ..Default::default()
-        };
-        connection.call(LOAD_CHANNEL, qos, basic::QosOk::ID)?;
-    }
-    let no_ack = terms.ack_every.is_none();
-    let consumer_tag = CONSUMER_TAG;
-    let consume = basic::Consume {
-        queue,
-        consumer_tag,
-        no_ack,
-        ..Default::default()
-    };
+    limit(connection, LOAD_CHANNEL, terms)?;
+    let consume = consume_of(queue, terms);
     connection
         .call(LOAD_CHANNEL, consume, basic::ConsumeOk::ID)
         .map(drop)
 }
 
+fn consume_of(queue: &str, terms: Terms) -> basic::Consume<'_> {
+    basic::Consume {
+        queue,
+        consumer_tag: CONSUMER_TAG,
+        no_ack: terms.ack_every.is_none(),
+        ..Default::default()
+    }
+}
+
+fn limit(connection: &mut Connection, channel: u16, terms: Terms) -> Result<(), PerfError> {
+    if terms.prefetch == 0 {
+        return Ok(());
+    }
+    let qos = basic::Qos {
+        prefetch_count: terms.prefetch,
+        ..Default::default()
+    };
+    connection.call(channel, qos, basic::QosOk::ID).map(drop)
+}
+
 /// Counts until the run is over or the broker ends it.
-pub(super) fn count(
+pub(super) fn count<'a>(
+    connection: Connection,
+    terms: Terms,
+    stop: &Stop,
+    stamps: &'a Stamps,
+    tally: &Tally,
+) -> Result<Consumed<'a>, PerfError> {
+    count_checked(connection, terms, stop, stamps, (tally, None))
+}
+
+/// Counts, and checks bodies if there is an account for that.
+pub(super) fn count_checked<'a>(
     mut connection: Connection,
     terms: Terms,
     stop: &Stop,
-    stamps: &Stamps,
-    tally: &Tally,
-) -> Result<Consumed, PerfError> {
-    let mut walker = Walker::new(connection.frame_max());
-    let mut counter = Counter::new(terms, stamps);
+    stamps: &'a Stamps,
+    (tally, checker): (&Tally, Option<Checker<'a>>),
+) -> Result<Consumed<'a>, PerfError> {
+    let mut walker = Walker::with_channels(connection.frame_max(), 1 + terms.more_channels);
+    let mut counter = Counter {
+        checker,
+        ..Counter::new(terms, stamps)
+    };
     let (stream, inbound) = connection.parts();
     let failed = |e| PerfError::socket("consuming", e);
     stream.set_read_timeout(Some(TICK)).map_err(failed)?;
@@ -118,17 +161,19 @@ pub(super) fn count(
     Ok(Consumed {
         cpu_nanos,
         latencies: counter.latencies,
+        checker: counter.checker,
     })
 }
 
 /// Reads nothing until the run is over: what was delivered stays where it is. There is no goodbye
 /// either, whose answer would come behind all of it.
-pub(super) fn stand_still(connection: Connection, stop: &Stop) -> Consumed {
+pub(super) fn stand_still(connection: Connection, stop: &Stop) -> Consumed<'static> {
     while !stop.wait(TICK) {}
     drop(connection);
     Consumed {
         cpu_nanos: thread_cpu_nanos(),
         latencies: None,
+        checker: None,
     }
 }
 
@@ -160,28 +205,36 @@ fn say_goodbye(
 /// Counts of one consumer and the acknowledgements it owes.
 pub(super) struct Counter<'a> {
     ack_every: u64,
-    unacked: u64,
-    last_tag: u64,
+    /// By channel.
+    owed: Vec<Owed>,
     delivered: u64,
     delivered_bytes: u64,
     acks: Vec<u8>,
     stamps: &'a Stamps,
     latencies: Option<Latencies>,
     arrived: Vec<u64>,
+    checker: Option<Checker<'a>>,
+}
+
+/// What a channel has not acknowledged.
+#[derive(Clone, Copy, Default)]
+struct Owed {
+    unacked: u64,
+    last_tag: u64,
 }
 
 impl<'a> Counter<'a> {
     pub(super) fn new(terms: Terms, stamps: &'a Stamps) -> Self {
         Counter {
             ack_every: terms.ack_every.unwrap_or(u64::MAX),
-            unacked: 0,
-            last_tag: 0,
+            owed: vec![Owed::default(); usize::from(LOAD_CHANNEL + terms.more_channels) + 1],
             delivered: 0,
             delivered_bytes: 0,
             acks: Vec::new(),
             stamps,
             latencies: terms.stamped.then(Latencies::new).flatten(),
             arrived: Vec::new(),
+            checker: None,
         }
     }
 
@@ -237,16 +290,14 @@ impl<'a> Counter<'a> {
         !wait.is_zero()
     }
 
-    fn ack(&mut self) {
-        put_ack(&mut self.acks, LOAD_CHANNEL, self.last_tag);
-        self.unacked = 0;
-    }
-
     /// Unsent acknowledgements and one for the deliveries since.
     pub(super) fn last_ack(&mut self) -> Vec<u8> {
-        if self.ack_every != u64::MAX && self.unacked > 0 {
-            self.ack();
+        for (channel, owed) in (0..).zip(&self.owed) {
+            if self.ack_every != u64::MAX && owed.unacked > 0 {
+                put_ack(&mut self.acks, channel, owed.last_tag);
+            }
         }
+        self.owed.fill(Owed::default());
         self.take_acks()
     }
 }
@@ -260,17 +311,30 @@ impl Sink for Counter<'_> {
     }
 
     #[inline]
-    fn delivered(&mut self, delivery_tag: u64, body_bytes: u64) {
-        self.delivered += 1;
-        self.delivered_bytes += body_bytes;
-        self.last_tag = delivery_tag;
-        self.unacked += 1;
-        if self.unacked == self.ack_every {
-            self.ack();
+    fn body_piece(&mut self, piece: &[u8]) {
+        if let Some(checker) = &mut self.checker {
+            checker.piece(piece);
         }
     }
 
-    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+    #[inline]
+    fn delivered(&mut self, channel: u16, delivery_tag: u64, body_bytes: u64) {
+        if let Some(checker) = &mut self.checker {
+            checker.end();
+        }
+        self.delivered += 1;
+        self.delivered_bytes += body_bytes;
+        // The walk knows no other channels than these.
+        let owed = &mut self.owed[usize::from(channel)];
+        owed.last_tag = delivery_tag;
+        owed.unacked += 1;
+        if owed.unacked == self.ack_every {
+            owed.unacked = 0;
+            put_ack(&mut self.acks, channel, delivery_tag);
+        }
+    }
+
+    fn method(&mut self, _channel: u16, method: &Method<'_>) -> Result<(), PerfError> {
         match method {
             Method::BasicCancel(_) => Err(PerfError::ConsumerCancelled),
             Method::ConnectionBlocked(_) | Method::ConnectionUnblocked(_) => Ok(()),
@@ -287,9 +351,9 @@ struct Farewell {
 impl Sink for Farewell {
     fn body_head(&mut self, _head: &[u8]) {}
 
-    fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
+    fn delivered(&mut self, _channel: u16, _delivery_tag: u64, _body_bytes: u64) {}
 
-    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+    fn method(&mut self, _channel: u16, method: &Method<'_>) -> Result<(), PerfError> {
         self.closed |= matches!(method, Method::ConnectionCloseOk(_));
         Ok(())
     }

@@ -92,6 +92,9 @@ pub enum PerfError {
         /// The limit asked for.
         limit_kib: u64,
     },
+    /// Bodies were lost, doubled, out of order or changed.
+    #[error("the broker did not deliver what was published: {0}")]
+    Unsound(String),
     /// This process could not do its own part (threads, signals, standard output).
     #[error("{during}: {source}")]
     Local {

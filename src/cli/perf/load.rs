@@ -2,13 +2,15 @@
 //! Owns the order of a run (declare, consume, publish, measure, drain, delete) and its figures; the
 //! work itself is the workers', the clock is `measure`'s.
 
+use std::mem::take;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::{self, Scope, ScopedJoinHandle};
+use std::thread::{self, Scope};
 
 use amqp_codec::ShortString;
 
 use super::args::PerfArgs;
-use super::block::{Block, Shape};
+use super::block::{Block, FILLING, Shape};
+use super::check::{Checker, Checks, Seal};
 use super::connection::{Connection, Dial};
 use super::consumer::{self, Consumed, Terms};
 use super::error::PerfError;
@@ -21,7 +23,11 @@ use super::stop::Stop;
 use super::tally::{Tally, Totals};
 use super::topology::{Depth, Topology, Wanted};
 
+mod ends;
 mod measure;
+mod progress;
+
+use ends::{Ends, Worker};
 
 /// Runs the load that the arguments describe.
 pub(super) fn run(args: &PerfArgs, stop: &Stop) -> Result<LoadReport, PerfError> {
@@ -75,6 +81,8 @@ struct Sample {
     totals: Totals,
     /// What each consumer has got.
     shares: Vec<u64>,
+    /// Messages that were ready when last looked at.
+    ready: u64,
     moment: Moment,
 }
 
@@ -83,16 +91,6 @@ struct Window {
     first: Sample,
     last: Sample,
     rss_max_kib: u64,
-}
-
-/// What the workers say at the end, summed up.
-#[derive(Default)]
-struct Ends {
-    publisher_cpu_nanos: u64,
-    consumer_cpu_nanos: u64,
-    unsent: u64,
-    latencies: Option<Latencies>,
-    confirm_latencies: Option<Latencies>,
 }
 
 impl<'a> Load<'a> {
@@ -116,7 +114,7 @@ impl<'a> Load<'a> {
         scope: &'scope Scope<'scope, 'env>,
         consumers: Vec<Connection>,
         publishers: Vec<(Connection, Block)>,
-    ) -> Result<(Window, Ends), PerfError> {
+    ) -> Result<(Window, Ends<'env>), PerfError> {
         let subscribing = self.sample()?;
         let consuming = self.start_consumers(scope, consumers)?;
         self.spawn(scope, "perf-depth", || {
@@ -142,7 +140,7 @@ impl<'a> Load<'a> {
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
         mut consumers: Vec<Connection>,
-    ) -> Result<Vec<Worker<'scope, Consumed>>, PerfError> {
+    ) -> Result<Vec<Worker<'scope, Consumed<'env>>>, PerfError> {
         for (worker, connection) in consumers.iter_mut().enumerate() {
             consumer::subscribe(connection, self.queue(worker), self.terms())?;
         }
@@ -150,7 +148,10 @@ impl<'a> Load<'a> {
             let (terms, stamps) = (self.terms(), &self.stamps);
             self.spawn(scope, "perf-consumer", move || match self.args.stopped {
                 true => Ok(consumer::stand_still(connection, self.stop)),
-                false => consumer::count(connection, terms, self.stop, stamps, tally),
+                false => {
+                    let checker = self.checker();
+                    consumer::count_checked(connection, terms, self.stop, stamps, (tally, checker))
+                }
             })
         };
         consumers
@@ -206,6 +207,7 @@ impl<'a> Load<'a> {
             prefetch: self.args.prefetch,
             stamped: self.args.latency,
             pace: self.args.consume_rate.and_then(Pace::new),
+            more_channels: self.args.more_channels(),
         }
     }
 
@@ -225,6 +227,11 @@ impl<'a> Load<'a> {
             stamped: self.args.latency,
             timed: self.args.confirm_latency,
             keys: self.args.keys(publisher),
+            more_channels: self.args.more_channels(),
+            seal: self.args.check.then(|| {
+                let (stamped, body_bytes) = (self.args.latency, self.args.body_bytes());
+                Seal::new(publisher, stamped, body_bytes, FILLING)
+            }),
         }
     }
 
@@ -240,7 +247,8 @@ impl<'a> Load<'a> {
     fn connect_publishers(&self) -> Result<Vec<(Connection, Block)>, PerfError> {
         let connect = |worker| {
             let connection = Connection::open(&self.args.uri, Dial::default())?;
-            let connection = publisher::prepare(connection, self.args.confirm > 0)?;
+            let (confirms, more) = (self.args.confirm > 0, self.args.more_channels());
+            let connection = publisher::prepare_channels(connection, confirms, more)?;
             let (exchange, routing_key) = self.args.target(self.queue(worker))?;
             let block = Block::new(&Shape {
                 exchange: &exchange,
@@ -252,6 +260,41 @@ impl<'a> Load<'a> {
             Ok((connection, block))
         };
         (0..self.publishers.len()).map(connect).collect()
+    }
+
+    fn checker(&self) -> Option<Checker<'_>> {
+        let publishers = self.publishers.as_slice();
+        let stamped = self.args.latency;
+        self.args.check.then(|| Checker::new(publishers, stamped))
+    }
+
+    /// The verdict over the bodies that all consumers got.
+    fn checks(&self, checkers: Vec<Option<Checker<'_>>>) -> Checks {
+        let mut queues: Vec<Vec<Checker<'_>>> = self.queues.iter().map(|_| Vec::new()).collect();
+        for (consumer, checker) in checkers.into_iter().enumerate() {
+            queues[consumer % self.queues.len()].extend(checker);
+        }
+        let copied = self.args.exchange.is_some();
+        let reaches =
+            |publisher: usize, queue: usize| copied || publisher % self.queues.len() == queue;
+        let known = self
+            .copies()
+            .map(|_| &reaches as &dyn Fn(usize, usize) -> bool);
+        Checks::of(queues, &self.publishers, known)
+    }
+
+    /// How often each message is delivered, if that is known: an exchange or somebody else's queue
+    /// makes it unknowable, unless the exchange is a fanout of our own.
+    fn copies(&self) -> Option<u64> {
+        let (args, queues) = (self.args, self.queues.len() as u64);
+        match (&args.exchange, args.exchange_type.as_deref()) {
+            _ if args.existing => None,
+            (None, _) => Some(1),
+            (_, Some("fanout")) if args.bindings.is_none() && args.consumers >= queues => {
+                Some(queues)
+            }
+            _ => None,
+        }
     }
 
     /// Whether nothing that is published is read by this run.
@@ -270,11 +313,12 @@ impl<'a> Load<'a> {
         Ok(Sample {
             totals: self.totals(),
             shares: self.consumers.iter().map(Tally::delivered).collect(),
+            ready: self.depth.last().1,
             moment: Moment::now(self.process.as_ref())?,
         })
     }
 
-    fn report(&self, window: &Window, ends: Ends) -> LoadReport {
+    fn report(&self, window: &Window, mut ends: Ends<'_>) -> LoadReport {
         let totals = window.last.totals.since(&window.first.totals);
         let all = self.totals();
         let (first, last) = (&window.first.moment, &window.last.moment);
@@ -309,6 +353,12 @@ impl<'a> Load<'a> {
                 shares: Shares::between(&window.first.shares, &window.last.shares),
             },
             max_ready: self.depth.max(),
+            ready_before: window.first.ready,
+            ready_after: window.last.ready,
+            checks: self
+                .args
+                .check
+                .then(|| self.checks(take(&mut ends.checkers))),
             broker: BrokerUse::between(
                 self.process.as_ref(),
                 (first, last),
@@ -318,34 +368,5 @@ impl<'a> Load<'a> {
             confirm_latency_us: ends.confirm_latencies.as_ref().and_then(Latencies::summary),
             latency_us: ends.latencies.as_ref().and_then(Latencies::summary),
         }
-    }
-}
-
-/// A thread at work; what it returns is missing when it has failed.
-type Worker<'scope, T> = ScopedJoinHandle<'scope, Option<T>>;
-
-impl Ends {
-    /// Waits for all workers; those that failed have told the run.
-    fn collect(
-        publishing: Vec<Worker<'_, Published>>,
-        consuming: Vec<Worker<'_, Consumed>>,
-    ) -> Self {
-        let mut ends = Ends::default();
-        for published in publishing
-            .into_iter()
-            .flat_map(|handle| handle.join().ok().flatten())
-        {
-            ends.publisher_cpu_nanos += published.cpu_nanos;
-            ends.unsent += published.unsent;
-            Latencies::merge(&mut ends.confirm_latencies, published.confirm_latencies);
-        }
-        for consumed in consuming
-            .into_iter()
-            .flat_map(|handle| handle.join().ok().flatten())
-        {
-            ends.consumer_cpu_nanos += consumed.cpu_nanos;
-            Latencies::merge(&mut ends.latencies, consumed.latencies);
-        }
-        ends
     }
 }

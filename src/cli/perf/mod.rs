@@ -7,13 +7,15 @@
 //! | part | what |
 //! |---|---|
 //! | `args`, `uri` | the command line |
-//! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `keys`, `confirm` work for it |
-//! | `idle`, `slow_reader`, `same_connection`, `declare` | runs of their own |
+//! | `load` | the main run; `publisher`, `consumer`, `topology`, `tally`, `pace`, `keys`, `check`, `confirm` work for it |
+//! | `idle`, `slow_reader`, `same_connection`, `declare`, `churn`, `request_reply` | runs of their own |
 //! | `connection`, `wire`, `block`, `walk` | AMQP on a socket |
 //! | `latency`, `process`, `report`, `stop`, `error` | measuring, telling, ending |
 
 mod args;
 mod block;
+mod check;
+mod churn;
 mod confirm;
 mod connection;
 mod consumer;
@@ -27,6 +29,7 @@ mod pace;
 mod process;
 mod publisher;
 mod report;
+mod request_reply;
 mod same_connection;
 mod slow_reader;
 mod stop;
@@ -57,12 +60,18 @@ pub fn run(args: PerfArgs) -> Result<(), PerfError> {
     let stop = Arc::new(Stop::default());
     end_on_signals(stop.clone())?;
     match args.mode() {
-        Mode::Load => tell(&args, &load::run(&args, &stop)?),
+        Mode::Load => {
+            let report = load::run(&args, &stop)?;
+            tell(&args, &report)?;
+            report.verdict()
+        }
         Mode::Idle { connections } => tell(&args, &idle::run(&args, connections, &stop)?),
         Mode::Declare {
             connections,
             queues,
         } => tell(&args, &declare::run(&args, (connections, queues), &stop)?),
+        Mode::Churn { connections } => tell(&args, &churn::run(&args, connections, &stop)?),
+        Mode::RequestReply { clients } => tell(&args, &request_reply::run(&args, clients, &stop)?),
         Mode::SameConnection => tell(&args, &same_connection::run(&args, &stop)?),
         Mode::SlowReader => {
             let report = slow_reader::run(&args, &stop)?;

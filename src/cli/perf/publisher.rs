@@ -5,13 +5,14 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use amqp_codec::confirm;
 
 use super::block::{Block, LOAD_CHANNEL};
+use super::check::Seal;
 use super::connection::{Connection, is_timeout};
 use super::error::PerfError;
 use super::keys::Keys;
@@ -39,6 +40,10 @@ pub(super) struct Orders {
     pub(super) timed: bool,
     /// The numbers in the routing keys.
     pub(super) keys: Option<Keys>,
+    /// What is written into bodies that are checked.
+    pub(super) seal: Option<Seal>,
+    /// Channels beyond the first; blocks go over all of them in turn.
+    pub(super) more_channels: u16,
 }
 
 impl Orders {
@@ -50,6 +55,10 @@ impl Orders {
         }
         if let Some(keys) = self.keys {
             block.number(count, |index| keys.number(sent + index));
+        }
+        // Last, because it covers the stamp.
+        if let Some(seal) = &self.seal {
+            block.seal(count, sent, seal);
         }
     }
 }
@@ -79,7 +88,9 @@ pub(super) fn publish(
     shared: &Shared<'_>,
 ) -> Result<Published, PerfError> {
     match (orders.window, orders.pace) {
-        (Some(1), None) => in_step::publish(connection, block, orders, shared),
+        (Some(1), None) if orders.more_channels == 0 => {
+            in_step::publish(connection, block, orders, shared)
+        }
         _ => publish_ahead(connection, block, orders, shared),
     }
 }
@@ -96,7 +107,8 @@ fn publish_ahead(
     stream.set_write_timeout(Some(TICK)).map_err(failed)?;
     stream.set_read_timeout(Some(TICK)).map_err(failed)?;
     let (ending, departures) = (Ending::default(), departures(orders));
-    let answers = Answers::new(orders, shared, departures.as_ref());
+    let sent_on = sent_on(orders);
+    let answers = Answers::new(orders, shared, departures.as_ref(), &sent_on);
     let (writer, ending) = (thread::current(), &ending);
     thread::scope(|scope| {
         let reader = thread::Builder::new()
@@ -119,6 +131,8 @@ fn publish_ahead(
             ending,
             departures: departures.as_ref(),
             sent: 0,
+            sent_on: &sent_on,
+            turns: 0,
         }
         .run();
         // After an error of the writer, the reader may still find the broker's reason.
@@ -180,6 +194,10 @@ struct Writer<'a> {
     ending: &'a Ending,
     departures: Option<&'a Departures>,
     sent: u64,
+    /// The same for each of several channels.
+    sent_on: &'a [AtomicU64],
+    /// Blocks that were sent.
+    turns: usize,
 }
 
 impl Writer<'_> {
@@ -262,11 +280,24 @@ impl Writer<'_> {
             (0..count).for_each(|index| departures.note(sent + index + 1, left(index)));
         }
         self.sent += count;
+        self.take_channel(count);
         self.shared.tally.count_published(self.sent);
         write_whole(self.stream, self.block.first(count), || {
             self.shared.stop.is_over() || self.ending.read_over.load(Ordering::Acquire)
         })
         .map_err(|e| PerfError::socket("publishing", e))
+    }
+
+    /// The channel of the next block, when there are several.
+    fn take_channel(&mut self, count: u64) {
+        if self.sent_on.is_empty() {
+            return;
+        }
+        let index = self.turns % self.sent_on.len();
+        self.turns += 1;
+        // Before the bytes leave, as in the tally.
+        self.sent_on[index].fetch_add(count, Ordering::Release);
+        self.block.put_on(LOAD_CHANNEL + index as u16, count);
     }
 
     /// With confirms, a run that ends by its own count ends with the last confirm; so does one
@@ -332,15 +363,30 @@ pub(super) fn write_whole(
     Ok(true)
 }
 
-/// Opens a connection that is ready to publish.
-pub(super) fn prepare(mut connection: Connection, confirms: bool) -> Result<Connection, PerfError> {
-    connection.open_channel(LOAD_CHANNEL)?;
-    if confirms {
-        connection.call(
-            LOAD_CHANNEL,
-            confirm::Select::default(),
-            confirm::SelectOk::ID,
-        )?;
+/// Counts of several channels; none for one, whose count is the tally's.
+fn sent_on(orders: &Orders) -> Vec<AtomicU64> {
+    match orders.more_channels {
+        0 => Vec::new(),
+        more => (0..=more).map(|_| AtomicU64::new(0)).collect(),
+    }
+}
+
+/// Makes a connection ready to publish on one channel.
+pub(super) fn prepare(connection: Connection, confirms: bool) -> Result<Connection, PerfError> {
+    prepare_channels(connection, confirms, 0)
+}
+
+/// Makes a connection ready to publish on the first channel and so many more.
+pub(super) fn prepare_channels(
+    mut connection: Connection,
+    confirms: bool,
+    more_channels: u16,
+) -> Result<Connection, PerfError> {
+    for channel in LOAD_CHANNEL..=LOAD_CHANNEL + more_channels {
+        connection.open_channel(channel)?;
+        if confirms {
+            connection.call(channel, confirm::Select::default(), confirm::SelectOk::ID)?;
+        }
     }
     Ok(connection)
 }

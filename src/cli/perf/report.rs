@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::args::PerfArgs;
+use super::check::Checks;
 use super::error::PerfError;
 use super::latency::Summary;
 use super::process::{CpuTime, Process};
@@ -159,11 +160,26 @@ pub(super) struct LoadReport {
     pub(super) published: PublishFigures,
     pub(super) delivered: DeliverFigures,
     pub(super) max_ready: u64,
+    /// At both ends of the measured time: a load whose depth grows is no steady state.
+    pub(super) ready_before: u64,
+    pub(super) ready_after: u64,
+    /// Over the whole run.
+    pub(super) checks: Option<Checks>,
     pub(super) broker: Option<BrokerUse>,
     /// From publishing to the confirm.
     pub(super) confirm_latency_us: Option<Summary>,
     /// From publishing to the delivery.
     pub(super) latency_us: Option<Summary>,
+}
+
+impl LoadReport {
+    /// Fails a run whose bodies were not as they should be.
+    pub(super) fn verdict(&self) -> Result<(), PerfError> {
+        match &self.checks {
+            Some(checks) if !checks.is_sound() => Err(PerfError::Unsound(checks.to_string())),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for LoadReport {
@@ -172,7 +188,14 @@ impl fmt::Display for LoadReport {
         writeln!(f, "measured     {:.3} s", self.seconds)?;
         writeln!(f, "published    {}", self.published)?;
         writeln!(f, "delivered    {}", self.delivered)?;
-        write!(f, "max ready    {} messages", self.max_ready)?;
+        write!(
+            f,
+            "ready        {} messages at most, {} before, {} after",
+            self.max_ready, self.ready_before, self.ready_after
+        )?;
+        if let Some(checks) = &self.checks {
+            write!(f, "\nbodies       {checks}")?;
+        }
         if let Some(broker) = &self.broker {
             write!(f, "\n{broker}")?;
         }

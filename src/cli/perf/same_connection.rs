@@ -150,6 +150,7 @@ impl<'a> Probe<'a> {
             prefetch: self.args.prefetch,
             stamped: false,
             pace: None,
+            more_channels: 0,
         };
         let walker = Walker::new(self.connection.frame_max());
         let mut reading = Reading {

@@ -275,6 +275,8 @@ fn flood_orders(per_second: u64) -> Orders {
         stamped: false,
         timed: false,
         keys: None,
+        seal: None,
+        more_channels: 0,
     }
 }
 
@@ -288,6 +290,8 @@ fn trickle_orders() -> Orders {
         stamped: true,
         timed: false,
         keys: None,
+        seal: None,
+        more_channels: 0,
     }
 }
 
@@ -296,12 +300,14 @@ const NO_ACK: Terms = Terms {
     prefetch: 0,
     stamped: false,
     pace: None,
+    more_channels: 0,
 };
 const STAMPED: Terms = Terms {
     ack_every: None,
     prefetch: 0,
     stamped: true,
     pace: None,
+    more_channels: 0,
 };
 const FAST_BODY: usize = 16;
 const TRICKLE_WINDOW: u64 = 1000;

@@ -23,6 +23,11 @@ impl Tally {
         self.delivered.load(Relaxed)
     }
 
+    /// Publishes that the broker has not refused.
+    pub(super) fn kept(&self) -> u64 {
+        self.published.load(Relaxed) - self.nacked.load(Relaxed)
+    }
+
     /// Counts publishes before their bytes leave: a reader must never see a confirm from the
     /// future.
     pub(super) fn count_published(&self, published: u64) {

@@ -1,6 +1,8 @@
 //! The client against a scripted broker: what it says, what it makes of closes, and that it looks
 //! at what has arrived before it waits for more.
 
+mod asking;
+mod churning;
 mod declaring;
 mod draining;
 mod peer;
@@ -135,6 +137,7 @@ fn deliveries_in_the_same_packet_as_consume_ok_are_counted_and_acked() {
         prefetch: 5,
         stamped: false,
         pace: None,
+        more_channels: 0,
     };
     let mut connection = open(&uri).expect("welcome");
     consumer::subscribe(&mut connection, "q", terms).expect("ok");

@@ -20,11 +20,15 @@ pub(super) trait Sink {
     /// The first bytes of a body: at least `STAMP_BYTES` of them, or all of a shorter one.
     fn body_head(&mut self, head: &[u8]);
 
+    /// The next bytes of a body, its head among them.
+    #[inline]
+    fn body_piece(&mut self, _piece: &[u8]) {}
+
     /// A message is complete to its last octet.
-    fn delivered(&mut self, delivery_tag: u64, body_bytes: u64);
+    fn delivered(&mut self, channel: u16, delivery_tag: u64, body_bytes: u64);
 
     /// Any method but basic.deliver.
-    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError>;
+    fn method(&mut self, channel: u16, method: &Method<'_>) -> Result<(), PerfError>;
 }
 
 const METHOD: u8 = FrameKind::Method as u8;
@@ -38,12 +42,21 @@ pub(super) const STAMP_BYTES: usize = 8;
 /// The place in the stream of frames: between frames, or inside a body frame.
 pub(super) struct Walker {
     frame_max: usize,
+    /// By channel; channel 0 carries no messages.
+    places: Vec<Place>,
+    /// Of the current frame.
+    channel: u16,
+    /// Octets of the current body frame, end octet included, that have not been read yet.
+    frame_left: usize,
+}
+
+/// How far a channel is in a message.
+#[derive(Clone, Copy)]
+struct Place {
     awaiting: Awaiting,
     delivery_tag: u64,
     body_bytes: u64,
     body_left: u64,
-    /// Octets of the current body frame, end octet included, that have not been read yet.
-    frame_left: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,15 +67,31 @@ enum Awaiting {
 }
 
 impl Walker {
+    /// Of a connection whose messages come on channel 1.
     pub(super) fn new(frame_max: u32) -> Self {
-        Walker {
-            frame_max: frame_max as usize,
+        Walker::with_channels(frame_max, 1)
+    }
+
+    /// Of a connection with so many channels, numbered from 1.
+    pub(super) fn with_channels(frame_max: u32, channels: u16) -> Self {
+        let between = Place {
             awaiting: Awaiting::Method,
             delivery_tag: 0,
             body_bytes: 0,
             body_left: 0,
+        };
+        Walker {
+            frame_max: frame_max as usize,
+            places: vec![between; usize::from(channels) + 1],
+            channel: 0,
             frame_left: 0,
         }
+    }
+
+    #[inline]
+    fn place(&mut self) -> Result<&mut Place, PerfError> {
+        let place = self.places.get_mut(usize::from(self.channel));
+        place.ok_or_else(|| protocol("a message on a channel that is not open"))
     }
 
     /// Walks as far as whole frame heads reach; returns how many bytes are done with.
@@ -106,6 +135,7 @@ impl Walker {
         if frame[frame.len() - 1] != FRAME_END {
             return Err(protocol("a frame without its end octet"));
         }
+        self.channel = u16::from_be_bytes([frame[1], frame[2]]);
         match frame[0] {
             METHOD => self.method(payload, sink),
             HEADER => self.header(payload, sink),
@@ -126,30 +156,35 @@ impl Walker {
         };
         let (class, method) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         if (MethodId { class, method }) != basic::Deliver::ID {
-            return sink.method(&Method::decode(payload).map_err(PerfError::malformed)?);
+            return sink.method(
+                self.channel,
+                &Method::decode(payload).map_err(PerfError::malformed)?,
+            );
         }
-        if self.awaiting != Awaiting::Method {
+        let place = self.place()?;
+        if place.awaiting != Awaiting::Method {
             return Err(protocol("basic.deliver inside another message"));
         }
         let tag_at = 1 + arguments.first().copied().unwrap_or(0) as usize;
         let Some(tag) = arguments.get(tag_at..).and_then(|rest| rest.first_chunk()) else {
             return Err(protocol("basic.deliver without a delivery tag"));
         };
-        self.delivery_tag = u64::from_be_bytes(*tag);
-        self.awaiting = Awaiting::Header;
+        place.delivery_tag = u64::from_be_bytes(*tag);
+        place.awaiting = Awaiting::Header;
         Ok(())
     }
 
     #[inline]
     fn header<S: Sink>(&mut self, payload: &[u8], sink: &mut S) -> Result<(), PerfError> {
         let size = payload.get(4..).and_then(|rest| rest.first_chunk());
-        let (Awaiting::Header, Some(size)) = (self.awaiting, size) else {
+        let place = self.place()?;
+        let (Awaiting::Header, Some(size)) = (place.awaiting, size) else {
             return Err(protocol("a content header out of place"));
         };
-        self.body_bytes = u64::from_be_bytes(*size);
-        self.body_left = self.body_bytes;
-        self.awaiting = Awaiting::Body;
-        if self.body_bytes == 0 {
+        place.body_bytes = u64::from_be_bytes(*size);
+        place.body_left = place.body_bytes;
+        place.awaiting = Awaiting::Body;
+        if place.body_bytes == 0 {
             sink.body_head(&[]);
             self.end_body_frame(sink);
         }
@@ -164,21 +199,26 @@ impl Walker {
         size: u64,
         sink: &mut S,
     ) -> Result<(), PerfError> {
-        if self.awaiting != Awaiting::Body || size > self.body_left {
+        let place = self.place()?;
+        if place.awaiting != Awaiting::Body || size > place.body_left {
             return Err(protocol("a body frame out of place"));
         }
-        if self.body_left == self.body_bytes {
+        if place.body_left == place.body_bytes {
             sink.body_head(payload);
         }
-        self.body_left -= size;
+        place.body_left -= size;
+        sink.body_piece(payload);
         Ok(())
     }
 
     #[inline]
     fn end_body_frame<S: Sink>(&mut self, sink: &mut S) {
-        if self.body_left == 0 {
-            self.awaiting = Awaiting::Method;
-            sink.delivered(self.delivery_tag, self.body_bytes);
+        let channel = self.channel;
+        if let Ok(place) = self.place()
+            && place.body_left == 0
+        {
+            place.awaiting = Awaiting::Method;
+            sink.delivered(channel, place.delivery_tag, place.body_bytes);
         }
     }
 
@@ -189,6 +229,7 @@ impl Walker {
         if rest[0] != BODY || rest.len() < head {
             return 0;
         }
+        self.channel = u16::from_be_bytes([rest[1], rest[2]]);
         let payload = &rest[7..rest.len().min(7 + size)];
         if self.begin_body_frame(payload, size as u64, sink).is_err() {
             // Out of place: leave it whole, the complete frame raises the error.
@@ -204,6 +245,7 @@ impl Walker {
             return Ok(0);
         }
         let passed = self.frame_left.min(bytes.len());
+        sink.body_piece(&bytes[..passed.min(self.frame_left - 1)]);
         self.frame_left -= passed;
         if self.frame_left == 0 {
             if bytes[passed - 1] != FRAME_END {

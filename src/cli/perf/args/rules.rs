@@ -2,6 +2,7 @@
 //! Owns the refusals of `leveret perf`: a flag that would have no effect is refused like one that
 //! contradicts another. Never changes an argument.
 
+use super::super::check::head_bytes;
 use super::super::error::PerfError;
 use super::super::keys::NUMBER;
 use super::{Mode, PerfArgs};
@@ -46,10 +47,12 @@ impl PerfArgs {
         let wanted = self.connections.unwrap_or(1);
         match self.mode() {
             Mode::Idle { .. } => within("--connections", wanted, 1, CONNECTIONS_MAX),
-            Mode::Declare { connections, .. } => {
-                within("--connections", connections, 1, WORKERS_MAX)
+            Mode::Declare { .. } | Mode::Churn { .. } | Mode::RequestReply { .. } => {
+                within("--connections", wanted, 1, WORKERS_MAX)
             }
-            _ if self.connections.is_some() => usage("--connections needs --idle or --declare"),
+            _ if self.connections.is_some() => {
+                usage("--connections needs --idle, --declare, --churn or --request-reply")
+            }
             _ => Ok(()),
         }
     }
@@ -117,6 +120,13 @@ impl PerfArgs {
         if self.latency && (self.body_bytes() as u64) < STAMP_MIN {
             return usage("--latency needs 8 bytes of body for its time stamp");
         }
+        let head = head_bytes(self.latency);
+        if self.check && self.body_bytes() < head {
+            return usage(&format!("--check needs {head} bytes of body"));
+        }
+        if self.check && (self.publishers == 0 || self.consumers == 0) {
+            return usage("--check needs a publisher and a consumer");
+        }
         if self.latency && (self.publishers == 0 || self.consumers == 0) {
             return usage("--latency needs a publisher and a consumer");
         }
@@ -142,141 +152,6 @@ fn within(flag: &str, value: u64, min: u64, max: u64) -> Result<(), PerfError> {
 fn usage(what: &str) -> Result<(), PerfError> {
     Err(PerfError::Usage(what.to_owned()))
 }
-
-/// Flags that shape a load and mean nothing to idle connections.
-pub(super) const IDLE_EXCLUDES: [&str; 31] = [
-    "consume_rate",
-    "stopped",
-    "publishers",
-    "consumers",
-    "queues",
-    "size",
-    "confirm",
-    "ack",
-    "prefetch",
-    "persistent",
-    "durable",
-    "queue_name",
-    "existing",
-    "keep",
-    "exchange",
-    "exchange_type",
-    "routing_key",
-    "routing_keys",
-    "binding_key",
-    "bindings",
-    "warmup",
-    "messages",
-    "drain",
-    "rate",
-    "latency",
-    "confirm_latency",
-    "slow_reader",
-    "read_rate",
-    "rss_limit",
-    "same_connection",
-    "declare",
-];
-
-pub(super) const SLOW_READER_EXCLUDES: [&str; 23] = [
-    "consume_rate",
-    "stopped",
-    "publishers",
-    "consumers",
-    "queues",
-    "confirm",
-    "ack",
-    "prefetch",
-    "existing",
-    "keep",
-    "exchange",
-    "exchange_type",
-    "routing_key",
-    "routing_keys",
-    "binding_key",
-    "bindings",
-    "warmup",
-    "messages",
-    "drain",
-    "latency",
-    "confirm_latency",
-    "same_connection",
-    "declare",
-];
-
-pub(super) const SAME_CONNECTION_EXCLUDES: [&str; 21] = [
-    "consume_rate",
-    "stopped",
-    "publishers",
-    "consumers",
-    "queues",
-    "confirm",
-    "existing",
-    "keep",
-    "exchange",
-    "exchange_type",
-    "routing_key",
-    "routing_keys",
-    "binding_key",
-    "bindings",
-    "warmup",
-    "drain",
-    "rate",
-    "latency",
-    "confirm_latency",
-    "read_rate",
-    "declare",
-];
-
-pub(super) const DRAIN_EXCLUDES: [&str; 16] = [
-    "size",
-    "confirm",
-    "confirm_latency",
-    "persistent",
-    "durable",
-    "keep",
-    "exchange",
-    "exchange_type",
-    "routing_key",
-    "routing_keys",
-    "binding_key",
-    "bindings",
-    "warmup",
-    "messages",
-    "rate",
-    "latency",
-];
-
-/// A consumer that reads nothing acknowledges nothing and sees no latency.
-pub(super) const STOPPED_EXCLUDES: [&str; 5] =
-    ["ack", "consume_rate", "prefetch", "latency", "drain"];
-
-pub(super) const DECLARE_EXCLUDES: [&str; 24] = [
-    "consume_rate",
-    "stopped",
-    "publishers",
-    "consumers",
-    "queues",
-    "size",
-    "confirm",
-    "confirm_latency",
-    "drain",
-    "ack",
-    "prefetch",
-    "persistent",
-    "queue_name",
-    "existing",
-    "exchange_type",
-    "routing_key",
-    "routing_keys",
-    "binding_key",
-    "bindings",
-    "warmup",
-    "rate",
-    "latency",
-    "read_rate",
-    "rss_limit",
-];
 
 /// One or two threads each.
 const WORKERS_MAX: u64 = 1000;

@@ -164,8 +164,41 @@ fn slow_and_stopped_consumers_are_consumers_of_a_load() {
     refused("--stopped --messages 1 --consumers 0", "need a consumer");
     refused("--consume-rate 1 --consumers 0", "need a consumer");
     refused("--consume-rate 0", "--consume-rate must lie");
-    refused("--channels 2", "--idle");
+    accepted("--channels 2 --confirm 10 --ack 1");
+    refused("--channels 2 --check", "cannot be used with");
+    refused("--channels 2 --churn", "cannot be used with");
     refused("--idle --connections 1 --channels 2048", "--channels must");
+}
+
+#[test]
+fn checked_bodies_have_room_for_their_seal() {
+    accepted("--check --size 12");
+    refused("--check --size 11", "12 bytes");
+    accepted("--check --latency --size 20");
+    refused("--check --latency --size 19", "20 bytes");
+    refused("--check --consumers 0", "needs a publisher and a consumer");
+    refused("--check --existing", "cannot be used with");
+}
+
+#[test]
+fn churn_and_requests_are_modes_of_their_own() {
+    let churn = accepted("--churn --rate 2000 --connections 4 --exchange amq.topic");
+    assert!(matches!(churn.mode(), Mode::Churn { connections: 4 }));
+    let asking = accepted("--request-reply --connections 500 --size 100");
+    assert!(matches!(asking.mode(), Mode::RequestReply { clients: 500 }));
+    assert_eq!(asking.time_limit(), Duration::from_secs(10));
+    for flag in [
+        "--size 1",
+        "--durable",
+        "--declare",
+        "--idle --connections 1",
+    ] {
+        refused(&format!("--churn {flag}"), "cannot be used with");
+    }
+    for flag in ["--rate 1", "--confirm 1", "--churn", "--slow-reader"] {
+        refused(&format!("--request-reply {flag}"), "cannot be used with");
+    }
+    refused("--churn --connections 1001", "--connections must lie");
 }
 
 #[test]

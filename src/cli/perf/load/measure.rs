@@ -1,14 +1,13 @@
 //! The clock of a load run: warm-up, window, progress, and the knowledge that all is done.
 //! Owns every waiting of the main thread and its limits; never starts or joins a worker.
 
-use std::io::{self, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::super::error::PerfError;
 use super::super::publisher;
-use super::super::report::rate;
 use super::super::tally::Totals;
+use super::progress::{Progress, Standing};
 use super::{Load, Sample, Window};
 
 impl Load<'_> {
@@ -18,7 +17,7 @@ impl Load<'_> {
         self.stamps.open_window();
         let first = self.sample()?;
         let end = Instant::now() + self.args.time_limit();
-        let mut watch = Watch::new(&first.totals);
+        let mut watch = Watch::new(self, &first.totals);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stop.wait(left.min(LOOK_INTERVAL / 2)) {
@@ -36,13 +35,20 @@ impl Load<'_> {
     }
 
     /// Lets publishers finish and close, so that nothing of this run reaches the broker after it;
-    /// when latencies count, what is on its way arrives too.
+    /// when latencies or bodies count, what is on its way arrives too, for as long as any of it
+    /// does.
     pub(super) fn settle_down(&self) {
-        let end = Instant::now() + publisher::CLOSE_TIMEOUT;
-        let arrived = || !self.args.latency || self.all_delivered();
+        let counts = self.args.latency || self.args.check;
+        let arrived = || !counts || self.all_delivered();
+        let (mut end, mut seen) = (Instant::now() + publisher::CLOSE_TIMEOUT, self.totals());
         while Instant::now() < end && !(self.publishing.load(Relaxed) == 0 && arrived()) {
             if self.stop.wait(POLL_INTERVAL) {
                 break;
+            }
+            let now = self.totals();
+            if self.args.check && now != seen {
+                seen = now;
+                end = Instant::now() + publisher::CLOSE_TIMEOUT;
             }
         }
     }
@@ -50,7 +56,7 @@ impl Load<'_> {
     /// From `first` until everything is published, settled and consumed, or enough is drained.
     pub(super) fn measure_counted(&self, first: Sample) -> Result<Window, PerfError> {
         let end = Instant::now() + self.args.time_limit();
-        let mut watch = Watch::new(&first.totals);
+        let mut watch = Watch::new(self, &first.totals);
         let mut quiet = Quiet {
             totals: first.totals,
             since: Instant::now(),
@@ -133,13 +139,25 @@ impl Load<'_> {
             && quiet.since.elapsed() > QUIET_TIME
     }
 
+    /// What part of the run is over.
+    fn done(&self, totals: &Totals, elapsed: Duration) -> f64 {
+        let part = |count: u64, wanted: u64| count as f64 / wanted as f64;
+        match (self.args.drain, self.args.messages) {
+            (Some(wanted), _) => part(totals.delivered, wanted),
+            (None, Some(wanted)) if self.has_no_readers() => part(totals.published, wanted),
+            (None, Some(wanted)) => part(totals.delivered, wanted * self.copies().unwrap_or(1)),
+            (None, None) => elapsed.as_secs_f64() / self.args.time_limit().as_secs_f64(),
+        }
+    }
+
     fn is_countable(&self) -> bool {
-        self.args.exchange.is_none() && !self.args.existing
+        self.copies().is_some()
     }
 
     fn all_delivered(&self) -> bool {
         let totals = self.totals();
-        totals.delivered + totals.nacked >= totals.published
+        let kept = totals.published.saturating_sub(totals.nacked);
+        totals.delivered >= kept * self.copies().unwrap_or(1)
     }
 }
 
@@ -154,19 +172,19 @@ struct Quiet {
 /// What is looked at now and then during the measurement.
 struct Watch {
     rss_max_kib: u64,
+    began: Instant,
     looked_at: Instant,
-    told_at: Instant,
-    told: Totals,
+    progress: Option<Progress>,
 }
 
 impl Watch {
-    fn new(totals: &Totals) -> Self {
+    fn new(load: &Load<'_>, totals: &Totals) -> Self {
         let now = Instant::now();
         Watch {
             rss_max_kib: 0,
+            began: now,
             looked_at: now,
-            told_at: now,
-            told: *totals,
+            progress: Progress::new(totals, load.args.interval, !load.args.json),
         }
     }
 
@@ -178,29 +196,20 @@ impl Watch {
         if let Some(process) = &load.process {
             self.rss_max_kib = self.rss_max_kib.max(process.rss_kib()?);
         }
-        if !load.args.json && self.told_at.elapsed() >= PROGRESS_INTERVAL {
-            self.tell(load.totals());
+        if let Some(progress) = &mut self.progress {
+            let totals = load.totals();
+            progress.tell(&Standing {
+                totals,
+                ready: load.depth.last().1,
+                done: load.done(&totals, self.began.elapsed()),
+            });
         }
         Ok(())
-    }
-
-    /// One line on standard error, for people; that it is closed is no reason to end a run.
-    fn tell(&mut self, totals: Totals) {
-        let (new, time) = (totals.since(&self.told), self.told_at.elapsed());
-        let _ = writeln!(
-            io::stderr(),
-            "{:>12.0} published/s {:>12.0} delivered/s",
-            rate(new.published, time),
-            rate(new.delivered, time)
-        );
-        self.told_at = Instant::now();
-        self.told = totals;
     }
 }
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 const HOLD_STOPPED: Duration = Duration::from_secs(2);
 const QUIET_TIME: Duration = Duration::from_secs(1);

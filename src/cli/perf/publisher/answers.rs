@@ -4,11 +4,12 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Thread;
 
 use amqp_codec::Method;
 
+use super::super::block::LOAD_CHANNEL;
 use super::super::confirm::Confirms;
 use super::super::connection::{Connection, is_timeout};
 use super::super::error::PerfError;
@@ -62,7 +63,10 @@ pub(super) fn read_more(stream: &mut TcpStream, inbound: &mut Inbound) -> Result
 
 /// What the broker has answered so far.
 pub(super) struct Answers<'a> {
-    confirms: Option<Confirms>,
+    /// By channel, from the first.
+    confirms: Vec<Confirms>,
+    /// What was published on each of several channels.
+    sent_on: &'a [AtomicU64],
     timing: Option<Timing<'a>>,
     tally: &'a Tally,
     pub(super) settled: u64,
@@ -89,10 +93,17 @@ impl<'a> Answers<'a> {
         orders: &Orders,
         shared: &Shared<'a>,
         departures: Option<&'a Departures>,
+        sent_on: &'a [AtomicU64],
     ) -> Self {
         let timing = departures.zip(Latencies::new());
         Answers {
-            confirms: orders.window.map(Confirms::new),
+            confirms: match orders.window {
+                Some(window) => (0..=orders.more_channels)
+                    .map(|_| Confirms::new(window))
+                    .collect(),
+                None => Vec::new(),
+            },
+            sent_on,
             timing: timing.map(|(departures, latencies)| Timing {
                 departures,
                 stamps: shared.stamps,
@@ -131,13 +142,15 @@ impl<'a> Answers<'a> {
     }
 
     /// Books a confirm; returns how many publishes it settled.
-    fn settle(&mut self, tag: u64, multiple: bool) -> Result<u64, PerfError> {
-        let Some(confirms) = &mut self.confirms else {
+    fn settle(&mut self, channel: u16, tag: u64, multiple: bool) -> Result<u64, PerfError> {
+        let index = usize::from(channel.wrapping_sub(LOAD_CHANNEL));
+        let Some(confirms) = self.confirms.get_mut(index) else {
             return Err(PerfError::Protocol(
                 "a confirm on a channel without confirms".to_owned(),
             ));
         };
-        let published = self.tally.published.load(Ordering::Acquire);
+        let published = self.sent_on.get(index).unwrap_or(&self.tally.published);
+        let published = published.load(Ordering::Acquire);
         let newly = match &mut self.timing {
             None => confirms.settle(tag, multiple, published)?,
             Some(timing) => {
@@ -158,13 +171,15 @@ impl<'a> Answers<'a> {
 impl Sink for Answers<'_> {
     fn body_head(&mut self, _head: &[u8]) {}
 
-    fn delivered(&mut self, _delivery_tag: u64, _body_bytes: u64) {}
+    fn delivered(&mut self, _channel: u16, _delivery_tag: u64, _body_bytes: u64) {}
 
-    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+    fn method(&mut self, channel: u16, method: &Method<'_>) -> Result<(), PerfError> {
         match method {
-            Method::BasicAck(ack) => self.settle(ack.delivery_tag, ack.multiple).map(drop),
+            Method::BasicAck(ack) => self
+                .settle(channel, ack.delivery_tag, ack.multiple)
+                .map(drop),
             Method::BasicNack(nack) => {
-                self.nacked += self.settle(nack.delivery_tag, nack.multiple)?;
+                self.nacked += self.settle(channel, nack.delivery_tag, nack.multiple)?;
                 Ok(())
             }
             Method::ConnectionCloseOk(_) => {

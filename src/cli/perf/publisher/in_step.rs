@@ -29,7 +29,7 @@ pub(super) fn publish(
         walker: Walker::new(connection.frame_max()),
         connection,
         block,
-        answers: Answers::new(orders, shared, departures.as_ref()),
+        answers: Answers::new(orders, shared, departures.as_ref(), &[]),
         departures: departures.as_ref(),
         orders,
         shared,

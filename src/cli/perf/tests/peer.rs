@@ -107,6 +107,17 @@ impl Peer {
         }
     }
 
+    /// The payload of the next frame, which must be of this kind.
+    #[track_caller]
+    pub(super) fn frame(&mut self, kind: FrameKind) -> Vec<u8> {
+        let head = self.take(7);
+        assert_eq!(head[0], kind as u8);
+        let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+        let mut payload = self.take(size + 1);
+        assert_eq!(payload.pop(), Some(FRAME_END));
+        payload
+    }
+
     /// The arguments of the next method, which must be `expected`.
     #[track_caller]
     pub(super) fn expect(&mut self, expected: MethodId) -> Vec<u8> {

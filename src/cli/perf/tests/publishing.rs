@@ -37,6 +37,8 @@ fn orders(window: Option<u64>, quota: u64) -> Orders {
         stamped: false,
         timed: false,
         keys: None,
+        seal: None,
+        more_channels: 0,
     }
 }
 
@@ -297,6 +299,48 @@ fn a_publisher_whose_only_open_confirm_never_comes_ends_with_the_run() {
         let published = publishing.join().expect("no panic");
         published.expect("a confirm that is not awaited any more is no error");
     });
+    peer.join().expect("the script ran");
+}
+
+#[test]
+fn several_channels_take_blocks_in_turn_and_count_their_confirms_alone() {
+    let (uri, peer) = Peer::start(|mut peer| {
+        peer.welcome(0);
+        for channel in 1..=2 {
+            peer.expect(amqp_codec::channel::Open::ID);
+            peer.send(channel, amqp_codec::channel::OpenOk::default());
+            peer.expect(confirm::Select::ID);
+            peer.send(channel, confirm::SelectOk {});
+        }
+        // A window of one: a publish on each channel, and each is the first of its channel.
+        for channel in 1..=2 {
+            let head = peer.take(7);
+            assert_eq!(head[1..3], [0, channel]);
+            let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+            peer.take(size + 1 + CONTENT_FRAMES);
+            let (delivery_tag, multiple) = (1, false);
+            let ack = basic::Ack {
+                delivery_tag,
+                multiple,
+            };
+            peer.send(u16::from(channel), ack);
+        }
+        peer.goodbye();
+    });
+    let connection = open(&uri).expect("welcome");
+    let connection = publisher::prepare_channels(connection, true, 1).expect("ok");
+    let (stop, stamps, tally) = (Stop::default(), Stamps::new(), Tally::default());
+    let orders = Orders {
+        more_channels: 1,
+        ..orders(Some(1), 2)
+    };
+    let shared = Shared {
+        stop: &stop,
+        stamps: &stamps,
+        tally: &tally,
+    };
+    publisher::publish(connection, block(131_072), &orders, &shared).expect("no error");
+    assert_eq!(tally.settled.load(Relaxed), 2);
     peer.join().expect("the script ran");
 }
 

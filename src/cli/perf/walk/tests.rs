@@ -7,6 +7,9 @@ use super::*;
 #[derive(Default, Debug, PartialEq, Clone)]
 struct Seen {
     heads: Vec<Vec<u8>>,
+    /// The body that is on its way, and the whole ones.
+    body: Vec<u8>,
+    bodies: Vec<Vec<u8>>,
     delivered: Vec<(u64, u64)>,
     methods: Vec<MethodId>,
 }
@@ -17,11 +20,16 @@ impl Sink for Seen {
             .push(head[..head.len().min(STAMP_BYTES)].to_vec());
     }
 
-    fn delivered(&mut self, delivery_tag: u64, body_bytes: u64) {
+    fn body_piece(&mut self, piece: &[u8]) {
+        self.body.extend_from_slice(piece);
+    }
+
+    fn delivered(&mut self, _channel: u16, delivery_tag: u64, body_bytes: u64) {
+        self.bodies.push(std::mem::take(&mut self.body));
         self.delivered.push((delivery_tag, body_bytes));
     }
 
-    fn method(&mut self, method: &Method<'_>) -> Result<(), PerfError> {
+    fn method(&mut self, _channel: u16, method: &Method<'_>) -> Result<(), PerfError> {
         self.methods.push(method.id());
         Ok(())
     }
@@ -93,6 +101,16 @@ fn expected() -> Seen {
         heads: [&b"01234567"[..], b"", b"abc", b"xxxxxxxx", b"", b"12345678"]
             .map(<[u8]>::to_vec)
             .to_vec(),
+        body: Vec::new(),
+        bodies: [
+            &b"0123456789abcdef"[..],
+            b"",
+            b"abc",
+            &[&[b'x'; 100][..], &[b'y'; 37]].concat(),
+            b"12345678",
+        ]
+        .map(<[u8]>::to_vec)
+        .to_vec(),
         delivered: vec![(1, 16), (2, 0), (3, 3), (4, 137), (5, 8)],
         methods: vec![basic::ConsumeOk::ID, basic::Ack::ID],
     }
@@ -210,4 +228,31 @@ fn content_out_of_place_is_refused() {
         &lone_header[method_bytes..],
         "a content header out of place",
     );
+}
+
+#[test]
+fn messages_of_several_channels_may_be_interleaved() {
+    let on = |channel: u16, tag: u64, body: &[u8]| {
+        let mut frames = [Vec::new(), Vec::new(), Vec::new()];
+        let deliver = basic::Deliver {
+            delivery_tag: tag,
+            ..Default::default()
+        };
+        put_method(&mut frames[0], channel, &deliver.into()).expect("it has an encoding");
+        put_content_header(&mut frames[1], channel, &[0, 0], body.len() as u64);
+        put_frame(&mut frames[2], FrameKind::Body, channel, body);
+        frames
+    };
+    let (one, two) = (on(1, 7, b"abc"), on(2, 9, b"de"));
+    let bytes: Vec<u8> = one
+        .iter()
+        .zip(&two)
+        .flat_map(|(a, b)| [&a[..], b].concat())
+        .collect();
+    let mut seen = Seen::default();
+    let walked = Walker::with_channels(4096, 2).walk(&bytes, &mut seen);
+    assert_eq!(walked.expect("valid"), bytes.len());
+    assert_eq!(seen.delivered, [(7, 3), (9, 2)]);
+    let unknown = Walker::new(4096).walk(&bytes, &mut seen);
+    assert!(unknown.is_err(), "channel 2 is not open");
 }
