@@ -17,8 +17,8 @@ pub trait Replay {
     /// it starts over, and what came before counts for nothing: the catalogue turned out to be
     /// of no use when the log ended.
     fn base(&mut self, map: &Map);
-    /// The map is older than the floor, as one that is made from a snapshot may be: entries that
-    /// say what became of something it names may not be handed over. Called after
+    /// The map is older than the floor, which was recorded with a later one: the map is made from a
+    /// snapshot. Entries that say what became of something it names may not be handed over. Called after
     /// [`base`](Self::base).
     fn base_is_older(&mut self) {}
     /// A change of the map.

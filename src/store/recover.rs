@@ -316,10 +316,10 @@ impl<'a> Scene<'a> {
             floor,
             whole,
         } = base;
-        let floor = floor.max(self.node.state.floor);
+        let (recorded, floor) = (floor, floor.max(self.node.state.floor));
         (self.report.floor, self.report.base) = (floor, mark);
         owner.base(&entries);
-        if floor > mark {
+        if floor > recorded {
             owner.base_is_older();
         }
         let mut dirty = Dirty::default();
