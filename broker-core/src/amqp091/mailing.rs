@@ -40,6 +40,8 @@ impl Connection {
         io.batches.hand_over(self.broker.host(), now);
         self.release_synced(now, io);
         self.pump_gates(now, io);
+        // What left a gate without acks is settled, and no other turn may come soon.
+        io.batches.hand_over(self.broker.host(), now);
         if self.inbox.is_ready() {
             for queue in self.inbox.take_skipped() {
                 if let Some(queue) = queue.upgrade() {

@@ -1,8 +1,8 @@
 //! Answers leave in the order of the commands, and durable ones when the log is durable.
 
-use amqp_codec::{basic, channel, confirm, connection, queue};
+use amqp_codec::{basic, channel, confirm, connection, put_content, queue};
 
-use super::support::{Client, broker};
+use super::support::{Client, broker, frame};
 
 fn durable(queue: &str) -> queue::Declare<'_> {
     queue::Declare {
@@ -80,6 +80,40 @@ fn deliveries_wait_behind_the_gate_and_confirms_do_not() {
         client.received(),
         ["1 queue.declare-ok", "1 basic.deliver c 1", "1 body m"]
     );
+}
+
+#[test]
+fn a_message_that_nobody_acks_is_settled_in_the_turn_in_which_the_gate_lets_it_out() {
+    let (broker, log) = broker();
+    let mut client = Client::with_channels(&broker, &[1]);
+    client.send(1, durable("q"));
+    log.sync();
+    let mut publish = frame(
+        1,
+        basic::Publish {
+            routing_key: "q",
+            ..Default::default()
+        },
+    );
+    put_content(&mut publish, 1, &[0x10, 0, 2], b"m", 4096);
+    client.bytes(&publish);
+    client.send(1, durable("other"));
+    let get = basic::Get {
+        queue: "q",
+        no_ack: true,
+        ..Default::default()
+    };
+    client.send(1, get);
+    assert_eq!(client.received(), ["1 queue.declare-ok"]);
+    log.sync();
+    assert_eq!(
+        client.received().len(),
+        3,
+        "declare-ok, get-ok and the body"
+    );
+    let vhost = broker.vhost("/").unwrap();
+    let queue = vhost.topology().queue("q").unwrap().handle.clone();
+    assert_eq!(queue.counts().unacked, 0);
 }
 
 #[test]
