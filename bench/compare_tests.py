@@ -2,10 +2,13 @@
 """Tests of what a comparison computes, chooses and writes: `bench/compare_tests.py`. They start no
 broker and judge no figure of this machine."""
 
+import argparse
 import contextlib
+import importlib.machinery
 import os
 import sys
 import tempfile
+import types
 import unittest
 import xml.etree.ElementTree as ET
 
@@ -228,6 +231,21 @@ def result():
             }
         ],
     }
+
+
+class Command(unittest.TestCase):
+    def test_options_that_name_a_place_are_not_told(self):
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare")
+        loader = importlib.machinery.SourceFileLoader("compare", path)
+        compare = types.ModuleType("compare")
+        loader.exec_module(compare)
+        words = ["--binary", "/some/where", "--runs", "1", "--report=/else", "--rows", "small"]
+        self.assertEqual(compare.told(words), ["--runs", "1", "--rows", "small"])
+        also = compare.running("other=host:1")
+        self.assertEqual((also.name, also.address), ("other", "host:1"))
+        for wrong in ("host:1", "=host:1", "other=host", "rabbitmq=host:1"):
+            with self.assertRaises(argparse.ArgumentTypeError):
+                compare.running(wrong)
 
 
 class Report(unittest.TestCase):

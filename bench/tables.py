@@ -42,8 +42,8 @@ def one_figure(figure, reports):
 
 
 def ratio(ours, theirs):
-    """Ours over theirs, of medians."""
-    if not ours or not theirs or not theirs["median"]:
+    """Ours over theirs, of medians; none where one of them is no quantity: memory that shrank."""
+    if not ours or not theirs or theirs["median"] <= 0 or ours["median"] < 0:
         return None
     return ours["median"] / theirs["median"]
 

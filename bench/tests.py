@@ -130,6 +130,12 @@ class Figures(unittest.TestCase):
         entry = tables.one_figure(figures.rate(), {"leveret": reports(40, 60), "rabbitmq": reports(5)})
         self.assertEqual(entry["leveret_to_rabbitmq"], 10)
 
+    def test_memory_that_shrank_has_no_ratio(self):
+        shrunk, grown = tables.summary([-5.0]), tables.summary([5.0])
+        self.assertIsNone(tables.ratio(grown, shrunk))
+        self.assertIsNone(tables.ratio(shrunk, grown))
+        self.assertEqual(tables.ratio(tables.summary([0.0]), grown), 0.0)
+
     def test_a_figure_of_the_machine_is_not_compared(self):
         figure = figures.sync("sync", ("p50",))
         report = {"sync_us": {"p50": 100.0}}
