@@ -57,6 +57,8 @@ pub(super) struct Replayed {
     pub(super) bytes_read: u64,
     /// Where a write that was never promised was cut short.
     pub(super) torn_tail: Option<Place>,
+    /// Where the log ends: nothing counts from there on.
+    pub(super) ends_at: Option<Place>,
     /// Up to [`DAMAGE_MAX`] damaged places.
     pub(super) damage: Vec<Damage>,
     pub(super) damaged_places: u64,
@@ -455,6 +457,11 @@ impl<'a> Reader<'a> {
     /// Ends the log at a place; notes if a group was begun there.
     fn end_torn(&mut self, index: usize, at: u64) -> Result<GoOn, StoreError> {
         let file = &self.files[index];
+        let place = || Place {
+            path: file.path.clone(),
+            offset: at,
+        };
+        self.found.ends_at = Some(place());
         if file.bytes < self.filled {
             self.report(file, file.bytes, self.expected, UNKNOWN);
             return Ok(GoOn::Nowhere);
@@ -462,10 +469,7 @@ impl<'a> Reader<'a> {
         if let Some(header) = file.header {
             let bytes = self.window.slice(file, at, GROUP_HEADER_BYTES)?;
             if GroupHeader::begins(bytes, header.epoch, file.number) {
-                self.found.torn_tail = Some(Place {
-                    path: file.path.clone(),
-                    offset: at,
-                });
+                self.found.torn_tail = Some(place());
             }
         }
         Ok(GoOn::Nowhere)

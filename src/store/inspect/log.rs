@@ -113,8 +113,8 @@ impl Inspection {
         if upto.is_none() && holds_records && read.reached < self.node.log_end {
             let (first, last) = (read.reached.next(), self.node.log_end);
             let what = format!("the log ends before records {first} to {last}{NOT_NEEDED}");
-            let (path, offset) = match &read.torn_tail {
-                Some(torn) => (torn.path.clone(), Some(torn.offset)),
+            let (path, offset) = match &read.ends_at {
+                Some(end) => (end.path.clone(), Some(end.offset)),
                 None => (log_path(&self.dir), None),
             };
             found.findings.push(Finding::error(path, offset, what));
