@@ -9,8 +9,6 @@
 pub enum Defect {
     /// A group counts as durable when it is written.
     AckBeforeSync,
-    /// A group says that it is durable itself.
-    SyncedTooHigh,
     /// Log files go as soon as their records are durable in the log.
     RecycledBeforeCheckpoint,
     /// Log files go although the snapshot needs them.
@@ -31,12 +29,8 @@ pub enum Defect {
     RecycledNameUnsynced,
     /// A group with damaged records at the end of the log counts.
     TornGroupCounts,
-    /// The checksums of groups and records are the same in every epoch and file.
-    SeedIgnored,
     /// A start does not sync what it has read.
     ReadNotSynced,
-    /// LSNs begin behind the log, whatever catalogue and snapshot say.
-    LsnsUsedAgain,
     /// The catalogue is not synced by a checkpoint.
     CatalogueUnsynced,
     /// A checkpoint has changes that are not durable in the log.
@@ -57,8 +51,6 @@ pub enum Defect {
     OrdinalsUsedAgain,
     /// Messages are as new after a crash.
     RedeliveredForgotten,
-    /// Entries of pages stay when their queue is gone.
-    OrphansKept,
 }
 
 /// Whether a test has planted this one.

@@ -208,9 +208,7 @@ pub fn restore(
     for vhost in &vhosts {
         vhost.move_dead_letters(now);
     }
-    if !is_planted(Defect::OrphansKept) {
-        delete_orphans(broker, &restored.orphans);
-    }
+    delete_orphans(broker, &restored.orphans);
     let tally = restored.tally;
     if tally.vanished > 0 {
         let count = tally.vanished;

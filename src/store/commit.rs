@@ -145,10 +145,7 @@ impl Core {
         writer: &mut Writer,
         group: &mut OpenGroup,
     ) -> Result<Written, StoreError> {
-        let synced = match is_planted(Defect::SyncedTooHigh) {
-            true => group.last(),
-            false => Lsn(self.synced.load(Ordering::Relaxed)),
-        };
+        let synced = Lsn(self.synced.load(Ordering::Relaxed));
         let begun = Instant::now();
         *self.syncing_since.lock() = Some(begun);
         let written = writer.write(group, synced);

@@ -14,7 +14,6 @@
 use std::path::Path;
 
 use super::StoreError;
-use crate::defects::{Defect, is_planted};
 
 /// The length of the header every file begins with; within one device sector, so never torn.
 pub(super) const HEADER_BYTES: usize = 128;
@@ -40,9 +39,6 @@ impl Identity {
     /// The start of the checksums at a place, so that no other place's bytes pass for its own: epoch
     /// and number of a log file, segment and offset of a page.
     pub(super) fn seed(&self, first: u64, second: u64) -> u32 {
-        if is_planted(Defect::SeedIgnored) {
-            return 0;
-        }
         let seed = crc32c::crc32c_append(crc32c::crc32c(&self.node), &first.to_le_bytes());
         crc32c::crc32c_append(seed, &second.to_le_bytes())
     }

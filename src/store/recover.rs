@@ -296,9 +296,7 @@ impl<'a> Scene<'a> {
             self.node.state.last,
             snapshot.map_or(Lsn(0), |snapshot| snapshot.mark),
         ];
-        if !is_planted(Defect::LsnsUsedAgain) {
-            dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
-        }
+        dirty.upto = known.into_iter().fold(dirty.upto, Lsn::max);
         Ok(Recovery {
             entries,
             dirty,

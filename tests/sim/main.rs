@@ -4,10 +4,12 @@
 //! clients know.
 //!
 //! ```text
-//! SEEDS=1000 cargo test --profile checked --test sim       more histories
-//! CRASHES=100000 …                                         as many as it takes
-//! SEED=17 cargo test --test sim                            one, with its story
-//! ALL=1 …                                                  does not end with the first failure
+//! SEEDS=1000 cargo test --profile checked --test sim      more histories
+//! CRASHES=100000 …                                        as many as it takes
+//! SEEDS=600 CRASHES=100000 …                              so many, which must be enough
+//! SEED=17 STORY=300 …                                     one, and the end of its story if it fails
+//! ALL=1 …                                                 does not end with the first failure
+//! DEFECT=AckBeforeSync HISTORIES=500 … --features defects is it found, and by which seed?
 //! ```
 
 mod client;

@@ -60,7 +60,11 @@ pub(crate) struct Observed {
 
 /// Looks at everything that a process which just started has. It is of no other use after that.
 pub(crate) fn observe(process: &Process, found: Found) -> Observed {
-    let Found { recovered, checked } = found;
+    let Found {
+        recovered,
+        checked,
+        was_good,
+    } = found;
     let report = &recovered.report;
     let mut observed = Observed {
         last: report.last.0,
@@ -78,7 +82,16 @@ pub(crate) fn observe(process: &Process, found: Found) -> Observed {
     observed
         .definitions
         .retain(|key, _| !key.starts_with(PageKey::PREFIX));
-    let _ = ownerless;
+    // A crash may leave some, and the start removes them.
+    if ownerless > 0 && observed.is_clean {
+        let text = format!("after a clean stop {ownerless} pages have no queue");
+        observed.problems.push(text);
+    }
+    let set_aside = report.catalogue_set_aside.as_ref();
+    if let Some((_, why)) = set_aside.filter(|_| was_good) {
+        let text = format!("a good catalogue is set aside: {why}");
+        observed.problems.push(text);
+    }
     for damage in &report.damage {
         observed.problems.push(format!("damage: {damage:?}"));
     }

@@ -61,6 +61,8 @@ pub(crate) struct Found {
     pub(crate) recovered: Recovered,
     /// What the offline check says of it, if it was asked.
     pub(crate) checked: Option<Checked>,
+    /// The catalogue was to be used.
+    pub(crate) was_good: bool,
 }
 
 /// Hands everything to the recovery, and to the offline check if there is one.
@@ -125,6 +127,9 @@ impl Process {
             recovering: Recovering::default(),
             checking: is_checked.then(Checking::default),
         };
+        // The first checkpoint in a new one may be cut short.
+        let is_new = catalogue.mark().is_none_or(|mark| mark == Lsn(0));
+        let was_good = !is_new && !catalogue.is_damaged();
         let (driven, log, upkeep, recovered) = DrivenStore::open(
             Arc::new(disk.clone()),
             Arc::new(catalogue.clone()),
@@ -173,7 +178,12 @@ impl Process {
         };
         let checked = tee.checking.map(Checking::finish);
         let checked = checked.map(|checked| process.check_pages(checked));
-        Ok((process, Found { recovered, checked }))
+        let found = Found {
+            recovered,
+            checked,
+            was_good,
+        };
+        Ok((process, found))
     }
 
     fn check_pages(&self, mut checked: Checked) -> Checked {

@@ -114,6 +114,11 @@ impl SimCatalogue {
         self.model.lock().damaged = true;
     }
 
+    /// Whether it will not open.
+    pub fn is_damaged(&self) -> bool {
+        self.model.lock().damaged
+    }
+
     /// It holds these entries, and not yet all up to record `upto`: a checkpoint was cut short.
     pub fn touch(&self, entries: &Entries, upto: Lsn) {
         let mut model = self.model.lock();
@@ -196,6 +201,11 @@ impl CatalogueSource for SimCatalogue {
             return Err(CatalogueError::Damaged("simulated damage".to_owned()));
         }
         model.exists = true;
+        if !self.disk.is_crashed() {
+            // What a process that was killed left in the system's cache is synced.
+            model.synced = Arc::clone(&model.now);
+            model.unsynced.clear();
+        }
         Ok(Box::new(self.clone()))
     }
 
