@@ -93,8 +93,8 @@ pub(crate) fn play_all() {
     });
     let (points, seconds) = (total.points.into_inner(), began.elapsed().as_secs_f64());
     let coverage = total.coverage.into_inner();
-    println!("{}", coverage.table());
-    println!(
+    eprintln!("{}", coverage.table());
+    eprintln!(
         "{points} crashes in {} histories, {} pairs of a record and the next operation, {seconds:.1} s",
         total
             .next
@@ -107,7 +107,7 @@ pub(crate) fn play_all() {
     failures.sort();
     for (seed, violation) in &failures {
         let line = violation.lines().next().unwrap_or_default();
-        println!("seed {seed}: {line}");
+        eprintln!("seed {seed}: {line}");
     }
     if let Some((seed, violation)) = failures.first() {
         panic!("{}", report(*seed, violation));

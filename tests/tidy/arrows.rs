@@ -46,7 +46,14 @@ const CORE_DEPENDENCIES: [&str; 8] = [
 /// The parts of the process from the bottom up. A part names only parts of lower layers, so the two
 /// faces of the broker, `server` and `management`, never know each other.
 const LAYERS: &[&[&str]] = &[
-    &["allocator", "clock", "config", "metrics", "version"],
+    &[
+        "allocator",
+        "clock",
+        "config",
+        "defects",
+        "metrics",
+        "version",
+    ],
     &["alarms", "log", "store", "auth"],
     &["messages", "pulse"],
     &["timer"],
