@@ -68,10 +68,10 @@ fn find(defect: Defect, histories: u64) -> bool {
         let outcome = with(defect, || play(seed, false));
         if let Some(violation) = outcome.violation {
             let line = violation.lines().next().unwrap_or_default();
-            println!("{defect:?}: seed {seed}: {line}");
+            eprintln!("{defect:?}: seed {seed}: {line}");
             return true;
         }
     }
-    println!("{defect:?}: not found in {histories} histories");
+    eprintln!("{defect:?}: not found in {histories} histories");
     false
 }
