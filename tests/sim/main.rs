@@ -12,6 +12,8 @@
 //! DEFECT=AckBeforeSync HISTORIES=500 … --features defects is it found, and by which seed?
 //! ```
 
+#![allow(clippy::print_stdout, reason = "what a run prints is its report")]
+
 mod client;
 mod coverage;
 mod crash;
