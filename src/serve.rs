@@ -29,6 +29,9 @@ pub(crate) mod opening;
 
 use self::opening::{Opened, create_defaults};
 
+/// Turns of connections after which sockets are looked at again. A turn may be 256 KiB: with tokio's 61,
+/// a consumer's acks wait behind those of all who publish.
+const EVENT_INTERVAL: u32 = 7;
 /// How long connections have to take their connection.close at a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -86,6 +89,7 @@ pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     // What is in the data directory is for nobody else, also what sled makes in it.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.event_interval(EVENT_INTERVAL);
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);
     }
