@@ -7,7 +7,19 @@ many queues or clients are in crowds.py, how a run goes is in scenarios.py. Neve
 import crowds
 import disk
 import scenarios
-from figures import Figure, Row, confirmed, cpu, memory, mib, micros, rate, seconds, sync
+from figures import (
+    Figure,
+    Row,
+    confirmed,
+    cpu,
+    dig,
+    memory,
+    mib,
+    micros,
+    rate,
+    seconds,
+    sync,
+)
 from scenarios import ACKED, DURABLE, alone, beside_syncs, timed
 
 
